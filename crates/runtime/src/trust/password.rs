@@ -1,0 +1,131 @@
+//! Passwords of people: argon2 hashes, few computed at a time, wrong ones answered ever more slowly.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::tasks::blocking;
+
+/// argon2 takes 19 MiB each; strangers must not make us use much more.
+const AT_A_TIME: usize = 2;
+/// Longest delay of a wrong password.
+const DELAY_MAX: Duration = Duration::from_secs(5);
+/// After so many failures in a row from one address it is told to wait.
+const FAILURES_MAX: u32 = 8;
+/// How long it is told to wait, in milliseconds.
+const LOCK_MS: i64 = 60_000;
+
+/// Hash of a password as a PHC string (argon2id), for the database.
+///
+/// Blocks for some ten milliseconds.
+pub fn hash(password: &str) -> Result<String, argon2::password_hash::Error> {
+    Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
+}
+
+/// What a check of a password gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is right.
+    Right,
+    /// It is wrong (and this was said slowly).
+    Wrong,
+    /// Too many wrong ones from there: try again after so many seconds.
+    Locked(u64),
+}
+
+/// Checks passwords.
+#[derive(Debug, Clone)]
+pub struct PasswordCheck {
+    clock: Clock,
+    permits: Arc<Semaphore>,
+    failures: Arc<Mutex<HashMap<IpAddr, Failures>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last_ms: i64,
+}
+
+impl PasswordCheck {
+    /// No failures yet.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, permits: Arc::new(Semaphore::new(AT_A_TIME)), failures: Arc::default() }
+    }
+
+    /// Checks `password` of somebody at `from` against `stored`, a PHC string; `None` (no such user) takes as long.
+    pub async fn check(&self, from: IpAddr, password: String, stored: Option<String>) -> Verdict {
+        if let Some(seconds) = self.locked_for(from) {
+            return Verdict::Locked(seconds);
+        }
+        let is_right = {
+            let Ok(_permit) = self.permits.acquire().await else { return Verdict::Wrong };
+            blocking(move || is_right(&password, stored.as_deref())).await
+        };
+        if is_right {
+            self.failures.lock().remove(&from);
+            return Verdict::Right;
+        }
+        let count = self.count_failure(from);
+        // 0.25 s, 0.5 s, 1 s, … : nobody who mistypes once notices, who guesses does.
+        let delay = Duration::from_millis(250 << (count - 1).min(5)).min(DELAY_MAX);
+        tokio::time::sleep(delay).await;
+        Verdict::Wrong
+    }
+
+    fn locked_for(&self, from: IpAddr) -> Option<u64> {
+        let failures = self.failures.lock();
+        let found = failures.get(&from)?;
+        let left_ms = found.last_ms + LOCK_MS - self.clock.now_ms();
+        (found.count >= FAILURES_MAX && left_ms > 0).then_some(left_ms.div_euclid(1000) as u64 + 1)
+    }
+
+    fn count_failure(&self, from: IpAddr) -> u32 {
+        let now_ms = self.clock.now_ms();
+        let mut failures = self.failures.lock();
+        failures.retain(|_, found| found.last_ms + LOCK_MS > now_ms);
+        let found = failures.entry(from).or_insert(Failures { count: 0, last_ms: now_ms });
+        found.count += 1;
+        found.last_ms = now_ms;
+        found.count
+    }
+}
+
+fn is_right(password: &str, stored: Option<&str>) -> bool {
+    // A hash of nothing, so that an unknown user takes as long as a known one.
+    const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$Gz0pXn0Ck4DSoTfJ5K9w3Rzz2m0dLhR0cQ6v7m2y1nA";
+    let parsed = PasswordHash::new(stored.unwrap_or(NOBODY));
+    parsed.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()) && stored.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_passwords_are_slowed_then_locked_and_others_are_not() {
+        let check = PasswordCheck::new(Clock::held_at_ms(0));
+        let stored = hash("right").unwrap();
+        let from: IpAddr = Ipv4Addr::new(10, 0, 0, 1).into();
+        let try_it = |from, password: &str| check.check(from, password.to_owned(), Some(stored.clone()));
+        assert_eq!(try_it(from, "right").await, Verdict::Right);
+        for _ in 0..FAILURES_MAX {
+            assert_eq!(try_it(from, "wrong").await, Verdict::Wrong);
+        }
+        assert!(matches!(try_it(from, "right").await, Verdict::Locked(1..=61)));
+        assert_eq!(try_it(Ipv4Addr::LOCALHOST.into(), "right").await, Verdict::Right);
+        check.clock.set_ms(LOCK_MS + 1);
+        assert_eq!(try_it(from, "right").await, Verdict::Right);
+        assert!(!is_right("", None));
+    }
+}

@@ -1,0 +1,70 @@
+//! A place for one test: a temporary folder and the processes that have their data in it.
+//!
+//! Declare it first in a test, so that it goes last.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::master::{Master, MasterSetup};
+use crate::node::{Node, NodeSetup};
+
+/// A temporary folder.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+}
+
+impl Site {
+    /// In the system's folder for temporary files.
+    ///
+    /// # Errors
+    /// When no folder can be made.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("posthouse-test-").tempdir().context("a temporary folder")?;
+        Ok(Self { folder })
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A data folder that does not exist yet.
+    #[must_use]
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A master to be, with its data in `master`.
+    #[must_use]
+    pub fn master_setup(&self) -> MasterSetup {
+        MasterSetup::new(&self.data("master"))
+    }
+
+    /// A running master.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn master(&self) -> Result<Master> {
+        self.master_setup().start().await
+    }
+
+    /// A node to be, with its data in a folder of the name of its id.
+    #[must_use]
+    pub fn node_setup(&self, id: &str) -> NodeSetup {
+        NodeSetup::new(&self.data(id), id)
+    }
+
+    /// A running node that joined `master` by a code.
+    ///
+    /// # Errors
+    /// When it does not start or join.
+    pub async fn joined_node(&self, id: &str, master: &Master) -> Result<Node> {
+        let node = self.node_setup(id).join(&master.join_code(1).await?).start().await?;
+        master.wait_for_online(id).await?;
+        Ok(node)
+    }
+}

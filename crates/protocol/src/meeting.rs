@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn ids_that_could_leave_a_folder_are_refused() {
-        for bad in ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "%2e%2e", "a b", "会议", "a\0b", &"x".repeat(129)] {
+        for bad in ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "%2e%2e", "a b", "会议", "a\0b", &"x".repeat(129)]
+        {
             assert_eq!(bad.parse::<MeetingId>(), Err(MeetingIdError), "{bad:?}");
         }
         for good in ["m-001", "A.b_c-9", "x", &"x".repeat(128), "-a"] {

@@ -215,7 +215,12 @@ impl SignedClient {
 
     /// `GET`s something that streams: a package, or the live connection. The head of the answer is checked; for a
     /// package [`StreamedAnswer::hash`] is the signed hash of the whole package, for the rest that of no bytes.
-    pub async fn stream(&self, target: &str, headers: HeaderMap, limit: Duration) -> Result<StreamedAnswer, ClientError> {
+    pub async fn stream(
+        &self,
+        target: &str,
+        headers: HeaderMap,
+        limit: Duration,
+    ) -> Result<StreamedAnswer, ClientError> {
         let work = async {
             match self.stream_once(target, headers.clone()).await {
                 Err(error) if error.code() == Some(ErrorCode::ClockSkew) => self.stream_once(target, headers).await,
@@ -278,8 +283,7 @@ impl SignedClient {
             None => url.path().to_owned(),
         };
         let node_id = &identity.node_id;
-        let signed =
-            RequestToSign { node_id, method: method.as_str(), target: &target, body, time_ms, nonce: &nonce };
+        let signed = RequestToSign { node_id, method: method.as_str(), target: &target, body, time_ms, nonce: &nonce };
         let signature = identity.secret.sign(&signed.to_text());
         let values =
             [(TIME_HEADER, time_ms.to_string()), (BODY_HEADER, body.to_string()), (SIGNATURE_HEADER, signature)];

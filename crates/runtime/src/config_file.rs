@@ -174,9 +174,7 @@ impl FileWatch {
         let on_events = move |events: DebounceEventResult| {
             let concerns = |path: &PathBuf| path.file_name() == file.file_name();
             let is_ours = match events {
-                Ok(events) => {
-                    events.iter().any(|event| !event.kind.is_access() && event.paths.iter().any(concerns))
-                }
+                Ok(events) => events.iter().any(|event| !event.kind.is_access() && event.paths.iter().any(concerns)),
                 // Events were lost: look at the file.
                 Err(_) => true,
             };
@@ -207,7 +205,8 @@ mod tests {
     #[test]
     fn sections_are_merged_and_unknown_keys_kept() {
         let raw: NodeConfigFile =
-            parse("\u{feff}{\"syncInterval\":20,\"extra\":{\"a\":1},\"storage\":{\"maxSize\":5,\"future\":true}}").unwrap();
+            parse("\u{feff}{\"syncInterval\":20,\"extra\":{\"a\":1},\"storage\":{\"maxSize\":5,\"future\":true}}")
+                .unwrap();
         assert_eq!(raw.sync_interval, 20);
         assert_eq!(raw.storage.max_size, 5);
         assert_eq!(raw.storage.path, "./storage");

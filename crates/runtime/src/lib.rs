@@ -5,8 +5,8 @@
 
 rust_i18n::i18n!("locales", fallback = "en");
 
-pub mod clock;
 pub mod client;
+pub mod clock;
 pub mod config_file;
 pub mod exit;
 pub mod http;

@@ -100,7 +100,10 @@ impl Logging {
 
 fn filter_of(settings: &LogSettings) -> EnvFilter {
     // Libraries speak up from warnings on; their debug lines can hold headers, and with them secrets.
-    let text = format!("warn,posthouse={level},posthouse_node={level},posthouse_master={level},posthouse_runtime={level},posthouse_package={level}", level = settings.level.as_str().to_lowercase());
+    let text = format!(
+        "warn,posthouse={level},posthouse_node={level},posthouse_master={level},posthouse_runtime={level},posthouse_package={level}",
+        level = settings.level.as_str().to_lowercase()
+    );
     let text = if settings.level == Level::ERROR { "error".to_owned() } else { text };
     EnvFilter::new(text)
 }
@@ -167,12 +170,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         ChronoLocal::new("%Y-%m-%d %H:%M:%S%.3f".to_owned()).format_time(&mut writer)?;
         let metadata = event.metadata();
         let level = if *metadata.level() == Level::WARN { "WARNING" } else { metadata.level().as_str() };

@@ -89,10 +89,10 @@ impl DataDir {
 }
 
 fn default_root(role: Role) -> Result<PathBuf, StartError> {
-    directories::ProjectDirs::from("", "", "posthouse").map(|dirs| dirs.data_local_dir().join(role.as_str())).ok_or_else(
-        || {
+    directories::ProjectDirs::from("", "", "posthouse")
+        .map(|dirs| dirs.data_local_dir().join(role.as_str()))
+        .ok_or_else(|| {
             let error = std::io::Error::new(std::io::ErrorKind::NotFound, "no home folder");
             StartError::CannotWrite(PathBuf::from("~"), error)
-        },
-    )
+        })
 }

@@ -129,8 +129,10 @@ mod tests {
         let store = Store::open(&path, &newer).unwrap();
         let panicked = store.call(|_| -> rusqlite::Result<()> { panic!("a defect") }).await;
         assert!(matches!(panicked, Err(StoreError::Closed)));
-        let count: i64 =
-            store.call(|connection| connection.query_row("SELECT count(*) FROM a", [], |row| row.get(0))).await.unwrap();
+        let count: i64 = store
+            .call(|connection| connection.query_row("SELECT count(*) FROM a", [], |row| row.get(0)))
+            .await
+            .unwrap();
         assert_eq!(count, 0);
         drop(store);
         let older = Migrations::new(vec![M::up("CREATE TABLE a (x)")]);

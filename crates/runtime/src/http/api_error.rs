@@ -67,7 +67,10 @@ impl ApiError {
     #[must_use]
     pub fn internal(error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed");
-        Self::new(ErrorCode::Internal, "内部错误，请凭请求编号 (x-request-id) 查看日志 / internal error: see the log for the x-request-id of this answer")
+        Self::new(
+            ErrorCode::Internal,
+            "内部错误，请凭请求编号 (x-request-id) 查看日志 / internal error: see the log for the x-request-id of this answer",
+        )
     }
 
     /// Says when to try again.

@@ -20,17 +20,20 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
-        let bytes: axum::body::Bytes = request.extract().await.map_err(|rejection: axum::extract::rejection::BytesRejection| {
-            if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::new(ErrorCode::TooLarge, "请求体过大 / the request body is too large")
-            } else {
-                ApiError::invalid(rejection.body_text())
-            }
-        })?;
+        let bytes: axum::body::Bytes =
+            request.extract().await.map_err(|rejection: axum::extract::rejection::BytesRejection| {
+                if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
+                    ApiError::new(ErrorCode::TooLarge, "请求体过大 / the request body is too large")
+                } else {
+                    ApiError::invalid(rejection.body_text())
+                }
+            })?;
         match Json::<T>::from_bytes(&bytes) {
             Ok(Json(value)) => Ok(Self(value)),
             Err(JsonRejection::JsonDataError(error)) => Err(ApiError::invalid(error.body_text())),
-            Err(error) => Err(ApiError::invalid(format!("请求不是有效的 JSON / not valid JSON: {}", error.body_text()))),
+            Err(error) => {
+                Err(ApiError::invalid(format!("请求不是有效的 JSON / not valid JSON: {}", error.body_text())))
+            }
         }
     }
 }

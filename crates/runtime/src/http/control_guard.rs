@@ -25,7 +25,7 @@ pub fn classify(peer: IpAddr, headers: &HeaderMap) -> Caller {
         return Caller::Remote;
     }
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    if !host.is_some_and(|host| is_loopback_authority(host)) {
+    if !host.is_some_and(is_loopback_authority) {
         return Caller::Foreign;
     }
     match headers.get(header::ORIGIN) {

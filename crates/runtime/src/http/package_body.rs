@@ -145,9 +145,10 @@ impl HttpBody for PackageBody {
             }
         };
         match outcome.map_err(io::Error::other).flatten() {
-            Ok(window) if window.is_empty() => {
-                Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the package is shorter than it was"))))
-            }
+            Ok(window) if window.is_empty() => Poll::Ready(Some(Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the package is shorter than it was",
+            )))),
             Ok(window) => {
                 let frame = self.hand_out(window);
                 // The disk was slow for this one, so it will be for the next.

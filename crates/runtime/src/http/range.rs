@@ -40,7 +40,9 @@ fn parse(range: &str, length: u64) -> Decision {
     let Some(spec) = range.strip_prefix("bytes=").filter(|spec| !spec.contains(',')) else { return Decision::Whole };
     let Some((first, last)) = spec.trim().split_once('-') else { return Decision::Whole };
     match (first.parse::<u64>(), last.parse::<u64>()) {
-        (Ok(first), _) if first >= length && (last.is_empty() || last.parse::<u64>().is_ok()) => Decision::Unsatisfiable,
+        (Ok(first), _) if first >= length && (last.is_empty() || last.parse::<u64>().is_ok()) => {
+            Decision::Unsatisfiable
+        }
         (Ok(first), Ok(last)) if last >= first => Decision::Part(first, last.saturating_add(1).min(length)),
         (Ok(first), Err(_)) if last.is_empty() => Decision::Part(first, length),
         (Err(_), Ok(0)) if first.is_empty() => Decision::Unsatisfiable,

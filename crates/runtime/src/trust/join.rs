@@ -156,7 +156,10 @@ fn is_equal(left: &[u8; 32], right: &[u8; 32]) -> bool {
 mod tests {
     use super::*;
 
-    fn exchange(node_token: &Secret, master_token: &Secret) -> (Result<(JoinConfirm, Secret), JoinError>, MasterExchange) {
+    fn exchange(
+        node_token: &Secret,
+        master_token: &Secret,
+    ) -> (Result<(JoinConfirm, Secret), JoinError>, MasterExchange) {
         let node = NodeExchange::begin("code", node_token, "节点-1");
         let master = MasterExchange::answer(node.hello(), master_token, "master-1").unwrap();
         (node.finish(&master.offer), master)

@@ -85,7 +85,7 @@ impl PasswordCheck {
         let failures = self.failures.lock();
         let found = failures.get(&from)?;
         let left_ms = found.last_ms + LOCK_MS - self.clock.now_ms();
-        (found.count >= FAILURES_MAX && left_ms > 0).then_some(left_ms.div_euclid(1000) as u64 + 1)
+        (found.count >= FAILURES_MAX && left_ms > 0).then(|| left_ms.unsigned_abs() / 1000 + 1)
     }
 
     fn count_failure(&self, from: IpAddr) -> u32 {

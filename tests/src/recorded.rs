@@ -90,7 +90,7 @@ pub fn exchanges(who: &str) -> Result<Vec<Exchange>> {
 
 /// Values of these keys are of the moment or of the machine: only their type is compared. The change token is such an
 /// `id`; the id of a meeting is not: see [`like_at`].
-const OF_THE_MOMENT: [&str; 15] = [
+const OF_THE_MOMENT: [&str; 16] = [
     "timestamp",
     "last_seen",
     "uptime",
@@ -106,6 +106,7 @@ const OF_THE_MOMENT: [&str; 15] = [
     "size",
     "formatted_size",
     "storage_usage",
+    "nodes",
 ];
 
 /// Keys that the existing programs send and ours must not: the paths of their server.

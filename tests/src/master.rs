@@ -24,7 +24,7 @@ pub struct MasterSetup {
     config: Option<Value>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    password: String,
+    password: Option<String>,
     tended: bool,
 }
 
@@ -38,7 +38,7 @@ impl MasterSetup {
             config: None,
             arguments: Vec::new(),
             environment: Vec::new(),
-            password: PASSWORD.to_owned(),
+            password: Some(PASSWORD.to_owned()),
             tended: false,
         }
     }
@@ -77,11 +77,17 @@ impl MasterSetup {
         self
     }
 
-    /// The password of its administrator at the first start.
+    /// Lets it make the password of its administrator itself, as without `POSTHOUSE_ADMIN_PASSWORD`.
     #[must_use]
-    pub fn password(mut self, password: &str) -> Self {
-        password.clone_into(&mut self.password);
+    pub fn generated_password(mut self) -> Self {
+        self.password = None;
         self
+    }
+
+    /// Where a master writes the password that it made.
+    #[must_use]
+    pub fn password_file(&self) -> PathBuf {
+        self.data.join("initial-password.txt")
     }
 
     /// See [`Launch::tended`].
@@ -103,11 +109,10 @@ impl MasterSetup {
             config::merge(&mut whole, keys);
             config::write(&path, &whole)?;
         }
-        let mut launch = Launch::role("--master", &self.data)
-            .arg("--listen")
-            .arg(&self.listen)
-            .args(&self.arguments)
-            .env("POSTHOUSE_ADMIN_PASSWORD", &self.password);
+        let mut launch = Launch::role("--master", &self.data).arg("--listen").arg(&self.listen).args(&self.arguments);
+        if let Some(password) = &self.password {
+            launch = launch.env("POSTHOUSE_ADMIN_PASSWORD", password);
+        }
         for (name, value) in &self.environment {
             launch = launch.env(name, value);
         }
@@ -123,8 +128,17 @@ impl MasterSetup {
         // Started again, it shall be found where it was.
         self.listen = process.running()?.addresses.swap_remove(0);
         let base = format!("http://{}", self.listen);
-        let admin = Admin::sign_in(&base, &self.password).await?;
+        if self.password.is_none() {
+            let path = self.password_file();
+            let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            self.password = Some(text.trim().to_owned());
+        }
+        let admin = self.sign_in(&base).await?;
         Ok(Master { process, base, admin, setup: self })
+    }
+
+    async fn sign_in(&self, base: &str) -> Result<Admin> {
+        Admin::sign_in(base, self.password.as_deref().unwrap_or_default()).await
     }
 }
 
@@ -151,6 +165,12 @@ impl Master {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.setup.data
+    }
+
+    /// Where it wrote the password that it made, if it did.
+    #[must_use]
+    pub fn password_file(&self) -> PathBuf {
+        self.setup.password_file()
     }
 
     /// A tablet that knows it.
@@ -190,7 +210,7 @@ impl Master {
     /// When it does not start.
     pub async fn start_again(&mut self) -> Result<()> {
         self.process = self.setup.launch()?.start().await?;
-        self.admin = Admin::sign_in(&self.base, &self.setup.password).await?;
+        self.admin = self.setup.sign_in(&self.base).await?;
         Ok(())
     }
 

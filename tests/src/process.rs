@@ -244,6 +244,14 @@ impl Process {
         Ok(self.ended)
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.poll_end()?.is_some())
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Errors

@@ -22,7 +22,15 @@ impl Site {
     /// # Errors
     /// When no folder can be made.
     pub fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("posthouse-test-").tempdir().context("a temporary folder")?;
+        Self::named("posthouse-test-")
+    }
+
+    /// The same, its name beginning with `prefix`.
+    ///
+    /// # Errors
+    /// When no folder can be made.
+    pub fn named(prefix: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir().context("a temporary folder")?;
         Ok(Self { folder })
     }
 

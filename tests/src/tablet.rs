@@ -105,6 +105,16 @@ impl Tablet {
         format!("{}/api/v1/meetings/{id}/download-package", self.base)
     }
 
+    /// Size of the package, from the head of the master's own answer.
+    ///
+    /// # Errors
+    /// When the master does not tell it.
+    pub async fn package_size(&self, id: &str) -> Result<u64> {
+        let url = format!("{}/api/v1/meetings/{id}/download-package-direct", self.base);
+        let answer = Answer::to(self.http.head(url)).await?.expect(200)?;
+        answer.header("content-length").parse().with_context(|| format!("{}: no content-length", answer.request))
+    }
+
     /// Downloads the package as a tablet does: asks the master, follows its redirect.
     ///
     /// # Errors

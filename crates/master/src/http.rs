@@ -1,0 +1,12 @@
+//! The routes, one file a resource. A handler extracts, calls one function of the domain, and answers.
+
+pub(crate) mod auth;
+pub(crate) mod events;
+pub(crate) mod files;
+pub(crate) mod gate;
+pub(crate) mod meeting_path;
+pub(crate) mod meetings;
+pub(crate) mod operators;
+pub(crate) mod tablet;
+pub(crate) mod uploads;
+pub(crate) mod users;

@@ -1,0 +1,69 @@
+//! All routes of a master, at a glance.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use posthouse_runtime::http::docs;
+use posthouse_runtime::http::signature::{SignatureLayer, verify_and_sign};
+use posthouse_runtime::trust::verifier::Verifier;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
+
+use crate::http::{events, files, gate, meetings, operators, tablet, uploads, users};
+use crate::state::Master;
+
+/// The router.
+pub(crate) fn router(master: &Master) -> Router {
+    // Of any size: the disk is the limit.
+    let unlimited = DefaultBodyLimit::disable();
+    let (routes, document) = OpenApiRouter::with_openapi(document())
+        // Tablets
+        .routes(routes!(tablet::token))
+        .routes(routes!(tablet::in_progress))
+        .routes(routes!(tablet::data))
+        .routes(routes!(tablet::package))
+        .routes(routes!(files::file))
+        .routes(routes!(files::package))
+        // Administration
+        .routes(routes!(users::token))
+        .routes(routes!(meetings::list, meetings::create))
+        .routes(routes!(meetings::get, meetings::change, meetings::delete))
+        .routes(routes!(meetings::set_status))
+        .routes(routes!(uploads::temporary).layer(unlimited))
+        .routes(routes!(uploads::to_meeting).layer(unlimited))
+        // Operators
+        .routes(routes!(events::list))
+        .routes(routes!(events::stream))
+        .routes(routes!(operators::status))
+        .routes(routes!(operators::metrics))
+        .split_for_parts();
+    routes
+        // Some clients leave the slash at the end out.
+        .route("/api/v1/meetings", get(meetings::list).post(meetings::create))
+        .route("/", get(operators::root))
+        .merge(docs::router(document))
+        .layer(from_fn_with_state(signatures(master), verify_and_sign))
+        .layer(from_fn_with_state(master.clone(), gate::only_while_running))
+        .with_state(master.clone())
+}
+
+fn signatures(master: &Master) -> SignatureLayer {
+    let registry = master.registry.clone();
+    SignatureLayer {
+        lookup: Arc::new(move |node_id: &str| registry.secret_of(node_id)),
+        verifier: Arc::new(Verifier::new(master.clock.clone())),
+    }
+}
+
+fn document() -> OpenApi {
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    OpenApiBuilder::new()
+        .info(InfoBuilder::new().title("Posthouse master").version(posthouse_runtime::VERSION).build())
+        .components(Some(ComponentsBuilder::new().security_scheme("bearer", bearer).build()))
+        .build()
+}

@@ -1,6 +1,7 @@
 //! The program tested from outside: a file for each thing it can do.
 
 mod cli;
+mod demo;
 mod legacy_master;
 mod legacy_node;
 mod losing_a_node;

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config_file;
 pub mod exit;
 pub mod http;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod network;

@@ -50,6 +50,13 @@ impl DataDir {
         Ok(Self { root, role })
     }
 
+    /// Whether the folder given, or the default one, holds this role's database. Creates nothing.
+    #[must_use]
+    pub fn is_used(given: Option<&Path>, role: Role) -> bool {
+        let root = given.map_or_else(|| default_root(role), |path| Ok(path.to_owned()));
+        root.is_ok_and(|root| Self { root, role }.database().is_file())
+    }
+
     /// Which role it belongs to.
     #[must_use]
     pub fn role(&self) -> Role {

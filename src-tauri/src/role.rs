@@ -50,6 +50,9 @@ pub(crate) fn run(command: Command) -> ExitCode {
 }
 
 fn join_code(data: Option<&Path>, uses: u32, expires: std::time::Duration) -> anyhow::Result<()> {
+    if !DataDir::is_used(data, Role::Master) {
+        return Err(no_data(data).into());
+    }
     let data = DataDir::open(data, Role::Master)?;
     say(&posthouse_master::create_join_code(&data, uses, expires)?);
     Ok(())
@@ -68,10 +71,12 @@ fn reset_password(data: Option<&Path>) -> anyhow::Result<()> {
 fn role_of(data: Option<&Path>) -> Result<Role, StartError> {
     let roles = [Role::Master, Role::Node];
     let found = roles.into_iter().find(|role| DataDir::is_used(data, *role));
-    found.ok_or_else(|| {
-        let path = data.map_or_else(|| PathBuf::from("--data"), Path::to_owned);
-        StartError::Usage(t!("cli.no_data_of_a_role", path = path.display()).into_owned())
-    })
+    found.ok_or_else(|| no_data(data))
+}
+
+fn no_data(data: Option<&Path>) -> StartError {
+    let path = data.map_or_else(|| PathBuf::from("posthouse"), Path::to_owned);
+    StartError::Usage(t!("cli.no_data_of_a_role", path = path.display()).into_owned())
 }
 
 fn master(arguments: &RunArguments) -> anyhow::Result<()> {

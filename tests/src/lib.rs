@@ -20,9 +20,13 @@ pub mod python_node;
 pub mod recorded;
 pub mod signed;
 pub mod site;
+pub mod small_disk;
+pub mod stream;
 pub mod tablet;
 pub mod tcp;
+pub mod usage;
 pub mod wait;
+pub mod wrong_clock;
 
 /// The languages of the demo; see `locales/`.
 #[must_use]

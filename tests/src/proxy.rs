@@ -1,6 +1,7 @@
 //! A man in the middle: passes HTTP on between a node and its master, remembers it, and alters it when told to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::body::{Body, to_bytes};
@@ -30,8 +31,20 @@ pub struct Passing {
     pub status: StatusCode,
     /// Headers of the answer.
     pub answer_headers: HeaderMap,
-    /// Body of the answer; of the live connection, empty.
+    /// Body of the answer; empty when it streams, as that of the live connection does.
     pub answer_body: Bytes,
+}
+
+/// How the bytes of packages pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flow {
+    /// Answer by answer, so that they can be altered.
+    #[default]
+    Whole,
+    /// So many bytes of each answer, then nothing more; the connection stays open.
+    StopsAfter(u64),
+    /// So many bytes of each answer, then the connection ends.
+    ClosesAfter(u64),
 }
 
 type Hook = Arc<dyn Fn(&mut Passing) + Send + Sync>;
@@ -51,6 +64,8 @@ struct Middle {
     on_request: Mutex<Option<Hook>>,
     on_answer: Mutex<Option<Hook>>,
     passed: Mutex<Vec<Passing>>,
+    flow: Mutex<Flow>,
+    delay: Mutex<Duration>,
 }
 
 impl std::fmt::Debug for Middle {
@@ -70,10 +85,12 @@ impl Proxy {
         let middle = Arc::new(Middle {
             target: target.to_owned(),
             // The live connection lasts.
-            http: client_builder().timeout(std::time::Duration::from_secs(3600)).build()?,
+            http: client_builder().timeout(Duration::from_secs(3600)).build()?,
             on_request: Mutex::new(None),
             on_answer: Mutex::new(None),
             passed: Mutex::default(),
+            flow: Mutex::default(),
+            delay: Mutex::default(),
         });
         let router = axum::Router::new().fallback(pass).with_state(Arc::clone(&middle));
         let server = tokio::spawn(async move {
@@ -93,8 +110,20 @@ impl Proxy {
         *self.middle.on_answer.lock() = Some(Arc::new(hook));
     }
 
+    /// Lets packages pass like this from now on.
+    pub fn let_flow(&self, flow: Flow) {
+        *self.middle.flow.lock() = flow;
+    }
+
+    /// Passes every answer on so much later from now on.
+    pub fn be_slow(&self, delay: Duration) {
+        *self.middle.delay.lock() = delay;
+    }
+
     /// Passes everything on as it is from now on.
     pub fn be_honest(&self) {
+        *self.middle.flow.lock() = Flow::Whole;
+        *self.middle.delay.lock() = Duration::ZERO;
         *self.middle.on_request.lock() = None;
         *self.middle.on_answer.lock() = None;
     }
@@ -103,6 +132,14 @@ impl Proxy {
     #[must_use]
     pub fn passed(&self) -> Vec<Passing> {
         self.middle.passed.lock().clone()
+    }
+
+    /// What passed to paths that end like this, their query left aside.
+    #[must_use]
+    pub fn passed_to(&self, ending: &str) -> Vec<Passing> {
+        let passed = self.middle.passed.lock();
+        let ends = |passing: &&Passing| passing.target.split('?').next().is_some_and(|path| path.ends_with(ending));
+        passed.iter().filter(ends).cloned().collect()
     }
 
     /// The last request to a path, its query left aside, that got an answer.
@@ -158,13 +195,18 @@ impl Middle {
         let answer = request.send().await?;
         passing.status = answer.status();
         passing.answer_headers = answer.headers().clone();
-        let streamed = passing.target.starts_with(routes::LIVE) && passing.method == Method::GET;
+        let (flow, delay) = (*self.flow.lock(), *self.delay.lock());
+        let is_live = passing.target.starts_with(routes::LIVE) && passing.method == Method::GET;
+        let is_flowing = flow != Flow::Whole && passing.target.contains("/download-package-direct");
         let mut stream = None;
-        if streamed {
+        if is_live {
             stream = Some(Body::from_stream(answer.bytes_stream()));
+        } else if is_flowing && passing.status.is_success() {
+            stream = Some(flowing(answer, flow));
         } else {
             passing.answer_body = answer.bytes().await?;
         }
+        tokio::time::sleep(delay).await;
         self.passed.lock().push(Passing {
             status: passing.status,
             answer_headers: passing.answer_headers.clone(),
@@ -175,13 +217,46 @@ impl Middle {
         if let Some(hook) = hook {
             hook(&mut passing);
         }
+        // Whoever gets less than it was promised shall notice.
+        let is_promised = stream.is_some() && !is_live;
         let mut response = Response::new(stream.unwrap_or_else(|| Body::from(passing.answer_body)));
         *response.status_mut() = passing.status;
         for (name, value) in &passing.answer_headers {
-            if !HOP_BY_HOP.contains(&name.as_str()) {
+            if !HOP_BY_HOP.contains(&name.as_str()) || is_promised && name == "content-length" {
                 response.headers_mut().append(name, value.clone());
             }
         }
         Ok(response)
     }
+}
+
+/// The beginning of a package.
+fn flowing(answer: reqwest::Response, flow: Flow) -> Body {
+    let (limit, closes) = match flow {
+        Flow::Whole => (u64::MAX, false),
+        Flow::StopsAfter(limit) => (limit, false),
+        Flow::ClosesAfter(limit) => (limit, true),
+    };
+    let pieces = futures_util::stream::unfold(Some((answer, limit)), move |state| async move {
+        let (mut answer, left) = state?;
+        if left == 0 && !closes {
+            // Holds the answer, and with it the connection.
+            std::future::pending::<()>().await;
+        }
+        if left == 0 {
+            // What was sent before leaves the buffer meanwhile.
+            tokio::task::yield_now().await;
+            return Some((Err(std::io::Error::other("closed in the middle")), None));
+        }
+        match answer.chunk().await {
+            Ok(Some(mut piece)) => {
+                piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = left - piece.len() as u64;
+                Some((Ok(piece), Some((answer, left))))
+            }
+            Ok(None) => None,
+            Err(error) => Some((Err(std::io::Error::other(error)), None)),
+        }
+    });
+    Body::from_stream(pieces)
 }

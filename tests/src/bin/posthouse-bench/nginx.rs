@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::usage;
+use posthouse_tests::usage;
 
 /// A running nginx.
 pub(crate) struct Nginx {

@@ -17,7 +17,7 @@ use crate::connection::Connection;
 use crate::ground::Ground;
 use crate::measure::percentile;
 use crate::report::{Row, note};
-use crate::usage;
+use posthouse_tests::usage;
 
 const NODES: u32 = 2000;
 const MEETINGS: usize = 20;

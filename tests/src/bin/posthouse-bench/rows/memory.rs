@@ -10,7 +10,7 @@ use crate::load;
 use crate::material;
 use crate::measure::GIB;
 use crate::report::{Row, note};
-use crate::usage::Peak;
+use posthouse_tests::usage::Peak;
 
 const MEETING: &str = "m-memory";
 const MIXED: &str = "m-mixed";

@@ -8,7 +8,7 @@ use crate::load;
 use crate::measure::{GIB, median, rate, rate_and_ratio};
 use crate::nginx::Nginx;
 use crate::report::{Row, note};
-use crate::usage;
+use posthouse_tests::usage;
 
 const MEETING: &str = "m-serve";
 

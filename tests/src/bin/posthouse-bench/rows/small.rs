@@ -14,7 +14,7 @@ use crate::load::{self, Wrk};
 use crate::measure::median;
 use crate::nginx::Nginx;
 use crate::report::{Row, note};
-use crate::usage;
+use posthouse_tests::usage;
 
 const READERS: usize = 8;
 const COLD_BYTES: u64 = 256 << 20;

@@ -11,7 +11,10 @@ use anyhow::{Context, Result};
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU seconds, of user and system, that these processes have used so far.
-pub(crate) fn cpu_seconds(pids: &[u32]) -> Result<f64> {
+///
+/// # Errors
+/// When the system does not tell.
+pub fn cpu_seconds(pids: &[u32]) -> Result<f64> {
     let mut ticks = 0;
     for pid in pids {
         let text = read(*pid, "stat")?;
@@ -26,7 +29,10 @@ pub(crate) fn cpu_seconds(pids: &[u32]) -> Result<f64> {
 }
 
 /// Bytes that these processes caused to be read from disk so far.
-pub(crate) fn disk_reads(pids: &[u32]) -> Result<u64> {
+///
+/// # Errors
+/// When the system does not tell.
+pub fn disk_reads(pids: &[u32]) -> Result<u64> {
     let mut bytes = 0;
     for pid in pids {
         bytes += field(&read(*pid, "io")?, "read_bytes:").context("/proc/PID/io")?;
@@ -35,12 +41,18 @@ pub(crate) fn disk_reads(pids: &[u32]) -> Result<u64> {
 }
 
 /// Bytes of anonymous memory a process has now.
-pub(crate) fn anonymous_bytes(pid: u32) -> Result<u64> {
+///
+/// # Errors
+/// When the system does not tell.
+pub fn anonymous_bytes(pid: u32) -> Result<u64> {
     Ok(field(&read(pid, "status")?, "RssAnon:").context("RssAnon")? * 1024)
 }
 
 /// A process and its children.
-pub(crate) fn family(pid: u32) -> Result<Vec<u32>> {
+///
+/// # Errors
+/// When the system does not tell.
+pub fn family(pid: u32) -> Result<Vec<u32>> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
     let mut pids = vec![pid];
@@ -61,14 +73,17 @@ fn field(text: &str, name: &str) -> Option<u64> {
 }
 
 /// Watches the anonymous memory of a process and keeps the largest value.
-pub(crate) struct Peak {
+#[derive(Debug)]
+pub struct Peak {
     largest: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     watcher: Option<JoinHandle<()>>,
 }
 
 impl Peak {
-    pub(crate) fn watch(pid: u32) -> Self {
+    /// Begins the watch.
+    #[must_use]
+    pub fn watch(pid: u32) -> Self {
         let (largest, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (seen, told) = (Arc::clone(&largest), Arc::clone(&stop));
         let watcher = std::thread::spawn(move || {
@@ -83,7 +98,8 @@ impl Peak {
     }
 
     /// The largest value so far, in MiB; ends the watch.
-    pub(crate) fn mebibytes(mut self) -> f64 {
+    #[must_use]
+    pub fn mebibytes(mut self) -> f64 {
         self.end();
         self.largest.load(Ordering::Relaxed) as f64 / f64::from(1 << 20)
     }

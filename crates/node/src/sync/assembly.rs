@@ -1,0 +1,297 @@
+//! A described package while it is put together in its temporary file: which blocks are there and right, what to ask
+//! for next, and whether the whole is what was described. Blocks on disk and in CPU; everything runs on blocking threads.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use posthouse_package::{Incoming, StoredPackage, hash_file, verify_blocks};
+use posthouse_protocol::{ContentHash, PackageDescription};
+
+/// How far a fetch is; written by the fetch, read by whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Bytes in verified blocks.
+    done: AtomicU64,
+    /// Bytes in all, 0 while unknown.
+    total: AtomicU64,
+    version: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin(&self, version: u64, done: u64, total: u64) {
+        self.version.store(version, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        self.done.store(done, Ordering::Relaxed);
+    }
+
+    pub(crate) fn advance(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The temporary file and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    incoming: Incoming,
+    description: Arc<PackageDescription>,
+    is_right: Vec<bool>,
+    /// The block that is being received.
+    open: Option<OpenBlock>,
+    /// Hash of all bytes so far, as long as they came from the first on without a fault.
+    whole: Option<blake3::Hasher>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug)]
+struct OpenBlock {
+    index: usize,
+    /// Bytes of it that were written.
+    length: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Assembly {
+    /// Looks at what an earlier attempt left in the file and reserves the room for the rest.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub(crate) fn begin(
+        incoming: Incoming,
+        description: Arc<PackageDescription>,
+        progress: Arc<Progress>,
+    ) -> io::Result<Self> {
+        let length = incoming.len()?;
+        if length > description.size_bytes {
+            incoming.truncate(description.size_bytes)?;
+        }
+        reserve(&incoming, description.size_bytes)?;
+        let is_right =
+            if length == 0 { vec![false; description.blocks.len()] } else { verify_blocks(incoming.file(), &description)? };
+        let blocks = description.blocks.iter().zip(&is_right);
+        let done = blocks.filter(|(_, is_right)| **is_right).map(|(block, _)| block.length).sum();
+        progress.advance(done);
+        let whole = (done == 0).then(blake3::Hasher::new);
+        Ok(Self { incoming, description, is_right, open: None, whole, progress })
+    }
+
+    /// The next bytes to ask for, up to the next block that is there; `None` when nothing is missing.
+    pub(crate) fn missing(&self) -> Option<Range<u64>> {
+        let first = match &self.open {
+            Some(open) => open.index,
+            None => self.is_right.iter().position(|is_right| !is_right)?,
+        };
+        let last = self.is_right[first..].iter().take_while(|is_right| !**is_right).count() + first;
+        let received = self.open.as_ref().map_or(0, |open| open.length);
+        let start = self.description.blocks[first].offset + received;
+        let end = self.description.blocks.get(last).map_or(self.description.size_bytes, |block| block.offset);
+        Some(start..end)
+    }
+
+    /// Blocks that are not right yet.
+    pub(crate) fn missing_blocks(&self) -> usize {
+        self.is_right.iter().filter(|is_right| !**is_right).count()
+    }
+
+    /// Takes the next bytes at `offset`, which is where the ones before ended or where [`Self::missing`] began, and which
+    /// do not reach beyond its end. How many blocks they completed that are wrong; those count as missing.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub(crate) fn write(&mut self, mut offset: u64, mut bytes: &[u8]) -> io::Result<usize> {
+        self.incoming.write_all_at(offset, bytes)?;
+        if let Some(whole) = &mut self.whole {
+            whole.update(bytes);
+        }
+        let mut wrong = 0;
+        while !bytes.is_empty() {
+            let open = match &mut self.open {
+                Some(open) => open,
+                None => {
+                    let index = self.description.blocks.partition_point(|block| block.offset <= offset) - 1;
+                    self.open.insert(OpenBlock { index, length: 0, hasher: blake3::Hasher::new() })
+                }
+            };
+            let block = &self.description.blocks[open.index];
+            let left = usize::try_from(block.length - open.length).unwrap_or(usize::MAX);
+            let (piece, rest) = bytes.split_at(left.min(bytes.len()));
+            open.hasher.update(piece);
+            open.length += piece.len() as u64;
+            offset += piece.len() as u64;
+            bytes = rest;
+            if open.length == block.length {
+                let hash = ContentHash(*open.hasher.finalize().as_bytes());
+                if hash == block.hash {
+                    self.is_right[open.index] = true;
+                    self.progress.advance(block.length);
+                } else {
+                    wrong += 1;
+                    self.whole = None;
+                }
+                self.open = None;
+            }
+        }
+        Ok(wrong)
+    }
+
+    /// Whether the whole file, all of whose blocks are right, has the hash that was described.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn has_described_hash(&self) -> io::Result<bool> {
+        let found = match &self.whole {
+            Some(whole) => (ContentHash(*whole.finalize().as_bytes()), whole.count()),
+            None => hash_file(self.incoming.path())?,
+        };
+        Ok(found == (self.description.hash, self.description.size_bytes))
+    }
+
+    /// Syncs the file and puts it in its place.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn place(self) -> io::Result<StoredPackage> {
+        self.incoming.place()
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn discard(self) -> io::Result<()> {
+        self.incoming.discard()
+    }
+}
+
+/// Sets room aside for the whole file, so that a full disk is known before anything is fetched. What cannot do that says
+/// so when it is full.
+pub(crate) fn reserve(incoming: &Incoming, size_bytes: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if size_bytes > 0 {
+        use rustix::fs::{FallocateFlags, fallocate};
+        match fallocate(incoming.file(), FallocateFlags::KEEP_SIZE, 0, size_bytes).map_err(io::Error::from) {
+            Err(error) if posthouse_package::is_storage_full(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (incoming, size_bytes);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use posthouse_package::PackageStore;
+    use posthouse_protocol::Block;
+
+    use super::*;
+
+    const LENGTHS: [u64; 4] = [10, 1, 25, 7];
+
+    fn bytes() -> Vec<u8> {
+        (0..LENGTHS.iter().sum::<u64>()).map(|index| (index * 7) as u8).collect()
+    }
+
+    fn description() -> Arc<PackageDescription> {
+        let bytes = bytes();
+        let mut offset = 0;
+        let blocks = LENGTHS
+            .iter()
+            .map(|length| {
+                let range = offset as usize..(offset + length) as usize;
+                let block = Block { offset, length: *length, hash: ContentHash(*blake3::hash(&bytes[range]).as_bytes()) };
+                offset += length;
+                block
+            })
+            .collect();
+        let hash = ContentHash(*blake3::hash(&bytes).as_bytes());
+        Arc::new(PackageDescription { size_bytes: offset, hash, blocks })
+    }
+
+    fn begin(folder: &tempfile::TempDir) -> Assembly {
+        let store = PackageStore::open(folder.path()).unwrap();
+        let incoming = store.incoming(&"m-1".parse().unwrap(), "tag").unwrap();
+        Assembly::begin(incoming, description(), Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn bytes_in_any_pieces_become_the_package() {
+        for piece in [1, 3, 11, 43] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut assembly = begin(&folder);
+            assert_eq!(assembly.missing(), Some(0..43));
+            let mut offset = 0;
+            for piece in bytes().chunks(piece) {
+                assert_eq!(assembly.write(offset, piece).unwrap(), 0);
+                offset += piece.len() as u64;
+            }
+            assert_eq!(assembly.missing(), None);
+            assert_eq!(assembly.progress.done(), 43);
+            assert!(assembly.has_described_hash().unwrap());
+            let stored = assembly.place().unwrap();
+            assert_eq!(std::fs::read(stored.path).unwrap(), bytes());
+        }
+    }
+
+    #[test]
+    fn a_bad_block_alone_is_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut assembly = begin(&folder);
+        let mut spoilt = bytes();
+        spoilt[12] ^= 1;
+        assert_eq!(assembly.write(0, &spoilt).unwrap(), 1);
+        assert_eq!((assembly.missing(), assembly.missing_blocks()), (Some(11..36), 1));
+        assert_eq!(assembly.write(11, &bytes()[11..36]).unwrap(), 0);
+        assert!(assembly.missing().is_none() && assembly.has_described_hash().unwrap());
+    }
+
+    #[test]
+    fn within_a_process_a_block_is_continued_and_after_a_crash_only_whole_blocks_are_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut assembly = begin(&folder);
+        assembly.write(0, &bytes()[..20]).unwrap();
+        assert_eq!(assembly.missing(), Some(20..43));
+        drop(assembly);
+
+        let mut assembly = begin(&folder);
+        assert_eq!(assembly.missing(), Some(11..43));
+        assert_eq!(assembly.progress.done(), 11);
+        assembly.write(11, &bytes()[11..]).unwrap();
+        assert!(assembly.missing().is_none() && assembly.has_described_hash().unwrap());
+    }
+
+    #[test]
+    fn right_blocks_of_a_wrong_whole_are_not_the_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut assembly = begin(&folder);
+        let mut other = PackageDescription::clone(&assembly.description);
+        other.hash = ContentHash([1; 32]);
+        assembly.description = Arc::new(other);
+        assembly.write(0, &bytes()).unwrap();
+        assert!(assembly.missing().is_none() && !assembly.has_described_hash().unwrap());
+    }
+
+    #[test]
+    fn an_empty_description_misses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PackageStore::open(folder.path()).unwrap();
+        let incoming = store.incoming(&"m-1".parse().unwrap(), "tag").unwrap();
+        let hash = ContentHash(*blake3::hash(b"").as_bytes());
+        let nothing = Arc::new(PackageDescription { size_bytes: 0, hash, blocks: Vec::new() });
+        let assembly = Assembly::begin(incoming, nothing, Arc::default()).unwrap();
+        assert!(assembly.missing().is_none() && assembly.has_described_hash().unwrap());
+    }
+}

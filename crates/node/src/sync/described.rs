@@ -1,0 +1,270 @@
+//! Fetching from a master of ours: what it describes is put together block by block, resumed wherever it was left, and
+//! put in place only when the whole is what was described.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use posthouse_protocol::package::DescribedPackage;
+use posthouse_protocol::{PackageDescription, routes};
+use posthouse_runtime::tasks::blocking;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::agenda::{Target, Wanted};
+use super::assembly::Assembly;
+use super::error::FetchError;
+use super::job::Job;
+use super::transfer;
+use crate::placing::{self, Placed};
+use crate::shelf::Standing;
+use crate::space;
+use crate::state::Node;
+use crate::store::fetches;
+use crate::uplink::Link;
+
+/// Time limit for a description.
+const DESCRIPTION_LIMIT: Duration = Duration::from_secs(30);
+/// How often blocks that came wrong are asked for again within an attempt.
+const REPAIRS: usize = 3;
+
+/// What a job keeps from one attempt to the next.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    described: Option<Arc<DescribedPackage>>,
+    assembly: Option<Assembly>,
+    room: Option<space::Room>,
+}
+
+/// One attempt.
+pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job, kept: &mut Kept) -> Result<(), FetchError> {
+    let deadline = Instant::now() + node.settings.now().network.download_timeout;
+    let described = match &kept.described {
+        Some(described) => described.clone(),
+        None => {
+            let described = Arc::new(describe(link, &job.wanted).await?);
+            kept.described = Some(described.clone());
+            described
+        }
+    };
+    let description = &described.description;
+    if relabel(node, &job.wanted, &described).await? {
+        return Ok(());
+    }
+    if kept.room.is_none() {
+        kept.room = Some(space::make_room(node, &job.wanted.meeting, description.size_bytes).await?);
+    }
+    let mut assembly = match kept.assembly.take() {
+        Some(assembly) => assembly,
+        None => begin(node, job, &described).await?,
+    };
+    for _ in 0..=REPAIRS {
+        while let Some(range) = assembly.missing() {
+            let (back, result) = receive(node, link, job, &described, assembly, range, deadline).await;
+            assembly = match result {
+                Ok(Received::Well) => back,
+                Ok(Received::WithFaults) => {
+                    assembly = back;
+                    break;
+                }
+                Err(error) => {
+                    keep_or_discard(kept, back, &error).await;
+                    return Err(error);
+                }
+            };
+        }
+        if assembly.missing().is_none() {
+            return finish(node, job, &described, assembly).await;
+        }
+    }
+    let bad = assembly.missing_blocks();
+    kept.assembly = Some(assembly);
+    Err(FetchError::BadBlocks(bad))
+}
+
+/// What the master says the package is, checked against what it said when polled.
+pub(crate) async fn describe(link: &Link, wanted: &Wanted) -> Result<DescribedPackage, FetchError> {
+    let target = routes::package_description(&wanted.meeting);
+    let described: DescribedPackage =
+        link.client.get(&target, DESCRIPTION_LIMIT).await.map_err(FetchError::of_request)?;
+    if described.meeting_id.key() != wanted.meeting.key() || !described.description.is_contiguous() {
+        return Err(FetchError::Contradiction("package-description"));
+    }
+    match wanted.target {
+        Target::Version { version, .. } if described.version != version => Err(FetchError::Superseded),
+        Target::Version { hash, .. } if described.description.hash != hash => {
+            Err(FetchError::Contradiction("package-description, status/node"))
+        }
+        _ => Ok(described),
+    }
+}
+
+/// Whether the bytes are on the shelf already and only their version is new.
+async fn relabel(node: &Node, wanted: &Wanted, described: &DescribedPackage) -> Result<bool, FetchError> {
+    let held = node.shelf.sound(&wanted.meeting.key());
+    let Some(held) = held.filter(|held| held.hash() == described.description.hash) else { return Ok(false) };
+    placing::confirm(node, &held, described.version, held.stamp).await;
+    Ok(true)
+}
+
+async fn begin(node: &Node, job: &Job, described: &Arc<DescribedPackage>) -> Result<Assembly, FetchError> {
+    let meeting = &job.wanted.meeting;
+    let tag = described.description.hash.to_string();
+    // First the note, then the file: a file without a note is torn.
+    fetches::begin(&node.store, meeting, &tag).await?;
+    let (store, progress) = (node.package_store(), job.progress.clone());
+    let (meeting, description) = (meeting.clone(), Arc::new(described.description.clone()));
+    progress.begin(described.version, 0, description.size_bytes);
+    let folder = store.root().to_owned();
+    let begun = blocking(move || {
+        let incoming = store.incoming(&meeting, &tag)?;
+        let path = incoming.path().to_owned();
+        Assembly::begin(incoming, description, progress).inspect_err(|error| {
+            // A file that cannot be finished would only keep others from being.
+            if posthouse_package::is_storage_full(error) {
+                let _ = std::fs::remove_file(path);
+            }
+        })
+    })
+    .await;
+    begun.map_err(|error| FetchError::of_disk(&error, &folder))
+}
+
+/// How a range arrived.
+enum Received {
+    Well,
+    /// Some of its blocks are wrong.
+    WithFaults,
+}
+
+async fn receive(
+    node: &Node,
+    link: &Link,
+    job: &Job,
+    described: &DescribedPackage,
+    assembly: Assembly,
+    range: Range<u64>,
+    deadline: Instant,
+) -> (Assembly, Result<Received, FetchError>) {
+    let meeting = &job.wanted.meeting;
+    let description = &described.description;
+    let target = format!("{}?version={}", routes::download_package_direct(meeting), described.version);
+    let headers = transfer::range_header(&range, description.size_bytes);
+    let limit = deadline.saturating_duration_since(Instant::now());
+    let asked = tokio::select! {
+        asked = link.client.stream(&target, headers, limit) => asked.map_err(FetchError::of_request),
+        () = job.cancel.cancelled() => Err(FetchError::Cancelled),
+    };
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(error) => return (assembly, Err(error)),
+    };
+    if answer.hash.is_some_and(|hash| hash != description.hash) {
+        return (assembly, Err(FetchError::Contradiction("download-package-direct, package-description")));
+    }
+    let skip = match transfer::bytes_before(&answer, &range) {
+        Ok(skip) => skip,
+        Err(error) => return (assembly, Err(error)),
+    };
+    let sink = move |queue| write(assembly, range, skip, queue);
+    let (written, connection) =
+        transfer::receive(answer, deadline, &job.cancel, &node.received_bytes, sink).await;
+    let Written { assembly, outcome } = written;
+    let root = node.package_store().root().to_owned();
+    let result = match outcome {
+        Err(error) => Err(FetchError::of_disk(&error, &root)),
+        Ok(Wrote { is_complete: true, wrong_blocks: 0 }) => Ok(Received::Well),
+        Ok(Wrote { is_complete: true, .. }) => Ok(Received::WithFaults),
+        Ok(_) => Err(connection.err().unwrap_or_else(|| FetchError::Broken("the answer is too short".to_owned()))),
+    };
+    (assembly, result)
+}
+
+struct Written {
+    assembly: Assembly,
+    outcome: std::io::Result<Wrote>,
+}
+
+struct Wrote {
+    is_complete: bool,
+    wrong_blocks: usize,
+}
+
+/// The writing thread: ends with the queue, the range or a failing disk.
+fn write(
+    mut assembly: Assembly,
+    range: Range<u64>,
+    mut skip: u64,
+    mut queue: mpsc::Receiver<Bytes>,
+) -> Written {
+    let mut offset = range.start;
+    let mut wrong_blocks = 0;
+    let mut work = || -> std::io::Result<()> {
+        while offset < range.end
+            && let Some(mut chunk) = queue.blocking_recv()
+        {
+            let skipped = skip.min(chunk.len() as u64);
+            skip -= skipped;
+            // Both are at most the length of the chunk.
+            let mut chunk = chunk.split_off(skipped as usize);
+            chunk.truncate((range.end - offset).min(chunk.len() as u64) as usize);
+            wrong_blocks += assembly.write(offset, &chunk)?;
+            offset += chunk.len() as u64;
+        }
+        Ok(())
+    };
+    let outcome = work().map(|()| Wrote { is_complete: offset == range.end, wrong_blocks });
+    Written { assembly, outcome }
+}
+
+async fn keep_or_discard(kept: &mut Kept, assembly: Assembly, error: &FetchError) {
+    if matches!(error, FetchError::DiskFull(_)) {
+        discard(assembly).await;
+        kept.room = None;
+    } else {
+        kept.assembly = Some(assembly);
+    }
+    if matches!(error, FetchError::Contradiction(_)) {
+        kept.described = None;
+    }
+}
+
+async fn discard(assembly: Assembly) {
+    if let Err(error) = blocking(move || assembly.discard()).await {
+        tracing::warn!(%error, "a temporary file could not be removed");
+    }
+}
+
+/// All blocks are right: checks the whole and puts it in place.
+async fn finish(
+    node: &Node,
+    job: &Job,
+    described: &DescribedPackage,
+    assembly: Assembly,
+) -> Result<(), FetchError> {
+    let root = node.package_store().root().to_owned();
+    let checked = blocking(move || (assembly.has_described_hash(), assembly)).await;
+    let (is_described, assembly) = checked;
+    if !is_described.map_err(|error| FetchError::of_disk(&error, &root))? {
+        discard(assembly).await;
+        return Err(FetchError::Contradiction("package-description"));
+    }
+    let stored = blocking(move || assembly.place()).await.map_err(|error| FetchError::of_disk(&error, &root))?;
+    let PackageDescription { hash, size_bytes, .. } = described.description;
+    let standing = if job.is_asked_by_master() { Standing::Active } else { Standing::Unknown };
+    placing::shelve(
+        node,
+        Placed {
+            meeting: job.wanted.meeting.clone(),
+            title: job.wanted.title.clone(),
+            version: described.version,
+            hash,
+            size_bytes,
+            path: stored.path,
+            standing,
+            change_token: None,
+        },
+    )
+    .await
+}

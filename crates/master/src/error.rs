@@ -39,6 +39,9 @@ pub enum Error {
         /// What the system said.
         cause: io::Error,
     },
+    /// The HTTP client for probes cannot be made.
+    #[error("the HTTP client cannot be made: {0}")]
+    Client(#[from] reqwest::Error),
     /// A password could not be hashed.
     #[error("the password cannot be hashed: {0}")]
     Password(String),
@@ -55,7 +58,7 @@ impl Error {
             Self::Store(error) => error.is_storage_full(),
             Self::Package(error) => error.is_storage_full(),
             Self::Files { cause, .. } => is_storage_full(cause),
-            Self::Refused(_) | Self::Node(_) | Self::Join(_) | Self::Password(_) | Self::Stopping => false,
+            Self::Refused(_) | Self::Node(_) | Self::Join(_) | Self::Client(_) | Self::Password(_) | Self::Stopping => false,
         }
     }
 
@@ -86,7 +89,7 @@ impl From<Error> for ApiError {
             Error::Stopping | Error::Package(PackageError::Cancelled { .. }) => {
                 Self::unavailable("主控正在停止或会议已被结束 / the master is stopping, or the meeting was ended").with_retry_after(5)
             }
-            Error::Package(_) | Error::Files { .. } | Error::Password(_) => Self::internal(error),
+            Error::Package(_) | Error::Files { .. } | Error::Client(_) | Error::Password(_) => Self::internal(error),
         }
     }
 }

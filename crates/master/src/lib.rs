@@ -14,7 +14,9 @@ mod folders;
 mod http;
 pub mod joins;
 mod meetings;
+mod open_packages;
 mod packages;
+mod probe;
 pub mod registry;
 pub mod rotation;
 mod router;
@@ -26,5 +28,6 @@ mod unbroken;
 pub mod users;
 
 pub use config::MasterConfig;
+pub use joins::create_join_code;
 pub use run::{Launch, run};
 pub use users::{FirstPassword, reset_password};

@@ -14,7 +14,9 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
-use crate::http::{events, files, gate, meetings, operators, tablet, uploads, users};
+use crate::http::{
+    download, events, files, gate, join, live, meetings, nodes, operators, presence, tablet, uploads, users,
+};
 use crate::state::Master;
 
 /// The router.
@@ -29,6 +31,22 @@ pub(crate) fn router(master: &Master) -> Router {
         .routes(routes!(tablet::package))
         .routes(routes!(files::file))
         .routes(routes!(files::package))
+        .routes(routes!(download::package))
+        .routes(routes!(download::from_master))
+        .routes(routes!(download::endpoints))
+        // Nodes
+        .routes(routes!(presence::register))
+        .routes(routes!(presence::unregister))
+        .routes(routes!(presence::heartbeat))
+        .routes(routes!(presence::list))
+        .routes(routes!(presence::available))
+        .routes(routes!(presence::status))
+        .routes(routes!(live::open))
+        .routes(routes!(live::answer))
+        .routes(routes!(join::hello))
+        .routes(routes!(join::confirm))
+        .routes(routes!(download::description))
+        .routes(routes!(download::direct))
         // Administration
         .routes(routes!(users::token))
         .routes(routes!(meetings::list, meetings::create))
@@ -36,6 +54,12 @@ pub(crate) fn router(master: &Master) -> Router {
         .routes(routes!(meetings::set_status))
         .routes(routes!(uploads::temporary).layer(unlimited))
         .routes(routes!(uploads::to_meeting).layer(unlimited))
+        .routes(routes!(nodes::all))
+        .routes(routes!(nodes::get, nodes::change, nodes::remove))
+        .routes(routes!(nodes::probe))
+        .routes(routes!(nodes::history))
+        .routes(routes!(join::create, join::list))
+        .routes(routes!(join::revoke))
         // Operators
         .routes(routes!(events::list))
         .routes(routes!(events::stream))

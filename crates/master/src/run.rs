@@ -110,6 +110,22 @@ fn spawn_loops(master: &Master) {
         this.meetings.clone().run_readiness(this.stop.clone(), report)
     });
     let this = master.clone();
+    tasks.spawn_loop("rotation", master.stop.clone(), move |report| {
+        this.rotation.clone().run(this.stop.clone(), report)
+    });
+    let this = master.clone();
+    tasks.spawn_loop("probes of nodes", master.stop.clone(), move |report| {
+        this.prober.clone().run(this.stop.clone(), report)
+    });
+    let this = master.clone();
+    tasks.spawn_loop("notes on nodes", master.stop.clone(), move |report| {
+        this.registry.clone().keep_notes(this.stop.clone(), report)
+    });
+    let this = master.clone();
+    tasks.spawn_loop("open packages", master.stop.clone(), move |report| {
+        this.open_packages.clone().run(this.catalog.clone(), this.stop.clone(), report)
+    });
+    let this = master.clone();
     tasks.spawn_loop("tidying", master.stop.clone(), move |report| tidying::run(this.clone(), report));
 }
 

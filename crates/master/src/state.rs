@@ -20,7 +20,9 @@ use crate::events::Events;
 use crate::files::Files;
 use crate::joins::{self, Joins};
 use crate::meetings::{self, Meetings};
+use crate::open_packages::OpenPackages;
 use crate::packages::Packages;
+use crate::probe::Prober;
 use crate::registry::{self, Registry};
 use crate::rotation::Rotations;
 use crate::store::meta;
@@ -50,6 +52,8 @@ pub struct Parts {
     pub(crate) registry: Registry,
     pub(crate) rotation: Rotations,
     pub(crate) joins: Joins,
+    pub(crate) prober: Prober,
+    pub(crate) open_packages: OpenPackages,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) stop: CancellationToken,
 }
@@ -117,7 +121,7 @@ impl Master {
             stop: stop.clone(),
         };
         let registry = Registry::load(around, &metrics).await?;
-        let rotation = Rotations::new(registry.clone(), catalog.clone(), clock.clone());
+        let rotation = Rotations::new(registry.clone(), catalog.clone(), clock.clone(), &metrics);
         let joins = Joins::new(joins::Surroundings {
             store: store.clone(),
             clock: clock.clone(),
@@ -127,6 +131,7 @@ impl Master {
             address,
             master_id: meta::master_id(&store).await?,
         });
+        let prober = Prober::new(registry.clone(), clock.clone())?;
         let around = meetings::Surroundings {
             store: store.clone(),
             clock: clock.clone(),
@@ -158,6 +163,8 @@ impl Master {
             registry,
             rotation,
             joins,
+            prober,
+            open_packages: OpenPackages::default(),
             phase,
             stop,
         }))

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use posthouse_master::{FirstPassword, Launch, MasterConfig};
 use posthouse_node::{NodeExit, NodeStart};
@@ -21,6 +22,9 @@ use crate::terminal::{complain, say};
 
 /// Blocking threads read files and hash; more of them would only wait for the disk.
 const BLOCKING_THREADS: usize = 64;
+
+/// At the end, downloads on a port that was given up earlier get as long as those on the present one had.
+const OLD_PORTS_LIMIT: Duration = Duration::from_secs(1);
 
 /// Does what was asked and gives the exit code.
 pub(crate) fn run(command: Command) -> ExitCode {
@@ -49,7 +53,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     }
 }
 
-fn join_code(data: Option<&Path>, uses: u32, expires: std::time::Duration) -> anyhow::Result<()> {
+fn join_code(data: Option<&Path>, uses: u32, expires: Duration) -> anyhow::Result<()> {
     if !DataDir::is_used(data, Role::Master) {
         return Err(no_data(data).into());
     }
@@ -115,20 +119,21 @@ fn node(arguments: &RunArguments) -> anyhow::Result<()> {
         let tasks = Tasks::new(Clock::system());
         let stop = signals::stop_token(&tasks);
         say(&t!("run.listening_node", address = listener.local_addr()?));
-        let mut drains = Vec::new();
+        let mut old_ports = Vec::new();
         loop {
             match posthouse_node::run(start, listener, stop.clone(), Some(logging.clone())).await? {
                 NodeExit::Stopped => break,
-                NodeExit::Rebind { start: again, draining } => {
-                    drains.push(draining);
-                    listener = bind(again.listen_address())?;
+                NodeExit::Rebind { address, start: again, draining } => {
+                    old_ports.push(draining);
+                    listener = bind(address)?;
                     say(&t!("run.listening_node", address = listener.local_addr()?));
-                    start = again;
+                    start = *again;
                 }
             }
         }
-        for drain in drains {
-            drain.await;
+        let ends_at = tokio::time::Instant::now() + OLD_PORTS_LIMIT;
+        for draining in old_ports {
+            draining.finish(ends_at.saturating_duration_since(tokio::time::Instant::now())).await;
         }
         Ok(())
     })

@@ -138,6 +138,14 @@ impl SignedNode {
         Ok(Self { id: id.to_owned(), secret: handshake.secret, clock_error_ms: 0, http, base: base.to_owned() })
     }
 
+    /// A node that joined before, by its secret.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn with_secret(base: &str, id: &str, secret: [u8; 32]) -> Result<Self> {
+        Ok(Self { id: id.to_owned(), secret, clock_error_ms: 0, http: http_client()?, base: base.to_owned() })
+    }
+
     /// Signs a request with a fresh nonce and the present time.
     #[must_use]
     pub fn sign(&self, method: &Method, target: &str, body: Vec<u8>) -> SignedRequest {

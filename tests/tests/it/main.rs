@@ -1,5 +1,6 @@
 //! The program tested from outside: a file for each thing it can do.
 
+mod bad_days;
 mod cli;
 mod demo;
 mod legacy_master;

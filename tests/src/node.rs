@@ -18,7 +18,8 @@ use crate::wait::{PATIENCE, wait_until};
 pub struct NodeSetup {
     id: String,
     data: PathBuf,
-    listen: String,
+    /// `None`: where its configuration says.
+    listen: Option<String>,
     config: Value,
     code: Option<String>,
     arguments: Vec<String>,
@@ -34,7 +35,7 @@ impl NodeSetup {
         Self {
             id: id.to_owned(),
             data: data.to_owned(),
-            listen: "127.0.0.1:0".to_owned(),
+            listen: Some("127.0.0.1:0".to_owned()),
             config: json!({ "nodeId": id }),
             code: None,
             arguments: Vec::new(),
@@ -69,7 +70,14 @@ impl NodeSetup {
     /// Where it listens.
     #[must_use]
     pub fn listen(mut self, address: &str) -> Self {
-        address.clone_into(&mut self.listen);
+        self.listen = Some(address.to_owned());
+        self
+    }
+
+    /// Listens where its configuration says, on all addresses of this machine.
+    #[must_use]
+    pub fn listen_as_configured(mut self) -> Self {
+        self.listen = None;
         self
     }
 
@@ -117,11 +125,10 @@ impl NodeSetup {
     /// The process to be, its configuration left as the last run left it.
     #[must_use]
     pub fn launch_as_it_is(&self) -> Launch {
-        let mut launch = Launch::role("--node", &self.data)
-            .arg("--listen")
-            .arg(&self.listen)
-            .args(&self.arguments)
-            .under(&self.wrapper);
+        let mut launch = Launch::role("--node", &self.data).args(&self.arguments).under(&self.wrapper);
+        if let Some(address) = &self.listen {
+            launch = launch.arg("--listen").arg(address);
+        }
         if let Some(code) = &self.code {
             launch = launch.arg("--join").arg(code);
         }
@@ -137,8 +144,10 @@ impl NodeSetup {
     /// When it does not start.
     pub async fn start(mut self) -> Result<Node> {
         let process = self.launch()?.start().await?;
-        self.listen = process.running()?.addresses.swap_remove(0);
-        Ok(Node { process, http: http_client()?, base: format!("http://{}", self.listen), setup: self })
+        let address = process.running()?.addresses.swap_remove(0);
+        // Started again, it shall be found where it was.
+        self.listen = self.listen.map(|_| address.clone());
+        Ok(Node { process, http: http_client()?, base: format!("http://{address}"), address, setup: self })
     }
 }
 
@@ -149,6 +158,7 @@ pub struct Node {
     pub process: Process,
     /// `http://127.0.0.1:34567`.
     pub base: String,
+    address: String,
     http: reqwest::Client,
     setup: NodeSetup,
 }
@@ -163,7 +173,7 @@ impl Node {
     /// `127.0.0.1:34567`.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.setup.listen
+        &self.address
     }
 
     /// Its data folder.

@@ -33,7 +33,7 @@ async fn node_behind_proxy(site: &Site, master: &Master) -> Result<(Proxy, Node)
 }
 
 /// The package as the master has it.
-async fn original(master: &Master, meeting: &str) -> Result<Bytes> {
+pub(crate) async fn original(master: &Master, meeting: &str) -> Result<Bytes> {
     let path = format!("/api/v1/meetings/{meeting}/download-package-direct");
     Ok(master.tablet()?.get(&path).await?.expect(200)?.body)
 }

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod cli;
+mod config;
 mod demo;
 mod legacy_master;
 mod legacy_node;

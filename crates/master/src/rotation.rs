@@ -43,6 +43,8 @@ struct Shared {
     catalog: CatalogReader,
     clock: Clock,
     picture: ArcSwap<Picture>,
+    /// Held while a new picture is taken, so that an older one never replaces a newer one.
+    taking: Mutex<()>,
     redirects: Counter,
 }
 
@@ -76,7 +78,14 @@ impl Rotations {
     /// No rotations until the first [`Rotations::rebuild`].
     pub(crate) fn new(registry: Registry, catalog: CatalogReader, clock: Clock, metrics: &Metrics) -> Self {
         let redirects = metrics.counter("redirects", "Downloads sent to a node");
-        Self(Arc::new(Shared { registry, catalog, clock, picture: ArcSwap::default(), redirects }))
+        Self(Arc::new(Shared {
+            registry,
+            catalog,
+            clock,
+            picture: ArcSwap::default(),
+            taking: Mutex::default(),
+            redirects,
+        }))
     }
 
     /// Where the next download of a meeting goes; `None` when the master serves it, or it is not in progress.
@@ -143,6 +152,7 @@ impl Rotations {
 
     /// Takes a new picture. Rotations in which nothing changed stay as they are.
     pub(crate) fn rebuild(&self) {
+        let _turn = self.0.taking.lock();
         let catalog = self.0.catalog.borrow().clone();
         let before = self.0.picture.load();
         let served = self.0.registry.served(&catalog);

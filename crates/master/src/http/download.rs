@@ -1,7 +1,7 @@
 //! Packages of meetings in progress: to tablets by a redirect to a node, to nodes as they are.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use posthouse_protocol::legacy::DownloadNode;
@@ -12,6 +12,7 @@ use posthouse_runtime::http::package_body;
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::http::api_query::ApiQuery;
 use crate::http::meeting_path::MeetingPath;
 use crate::http::plain_fetch;
 use crate::http::speaker::Speaker;
@@ -79,7 +80,7 @@ pub(crate) struct VersionQuery {
 pub(crate) async fn direct(
     State(master): State<Master>,
     MeetingPath(id): MeetingPath,
-    Query(query): Query<VersionQuery>,
+    ApiQuery(query): ApiQuery<VersionQuery>,
     Speaker(speaker): Speaker,
     method: Method,
     headers: HeaderMap,

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::stream;
@@ -17,6 +17,7 @@ use posthouse_runtime::http::{ApiError, ApiJson};
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::http::api_query::ApiQuery;
 use crate::http::speaker::Speaker;
 use crate::registry::LiveFeed;
 use crate::state::Master;
@@ -25,8 +26,9 @@ use crate::state::Master;
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LiveQuery {
-    /// Node id.
-    node_id: String,
+    /// Node id; who signs may leave it out.
+    #[serde(default)]
+    node_id: Option<String>,
     /// Id of the process, as in its registration. When absent the one that is registered is meant.
     #[serde(default)]
     instance: Option<String>,
@@ -41,9 +43,10 @@ pub(crate) async fn open(
     State(master): State<Master>,
     Speaker(speaker): Speaker,
     verified: Option<Extension<VerifiedNode>>,
-    Query(query): Query<LiveQuery>,
+    ApiQuery(query): ApiQuery<LiveQuery>,
 ) -> Result<Response, ApiError> {
     let LiveQuery { node_id, instance } = query;
+    let node_id = node_id.or_else(|| speaker.verified.clone()).unwrap_or_default();
     let feed = master.registry.open_live(&node_id, instance.as_deref(), &speaker).map_err(Error::from)?;
     let lines = Lines { feed, sequence: 0, verified: verified.map(|Extension(verified)| verified) };
     let body = Body::from_stream(stream::unfold(lines, Lines::next));

@@ -1,7 +1,7 @@
 //! `/api/v1/nodes` for administrators: all nodes, what was decided about them, their history.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use posthouse_protocol::ErrorBody;
 use posthouse_protocol::legacy::Success;
 use posthouse_protocol::node::{HistoryPoint, NodeDetailView, NodePatch, Reachability};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::error::Error;
+use crate::http::api_query::ApiQuery;
 use crate::http::auth::Admin;
 use crate::registry::{MINUTE_SECONDS, QUARTER_SECONDS};
 use crate::state::Master;
@@ -46,7 +47,9 @@ pub(crate) async fn change(
     Path(id): Path<String>,
     ApiJson(patch): ApiJson<NodePatch>,
 ) -> Result<Json<NodeDetailView>, ApiError> {
-    Ok(Json(master.registry.change(&id, patch).await?))
+    let changed = master.registry.change(&id, patch).await?;
+    master.rotation.rebuild();
+    Ok(Json(changed))
 }
 
 /// Removes a node with its secret: it has to join again.
@@ -59,6 +62,7 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
 ) -> Result<Json<Success>, ApiError> {
     master.registry.remove(&id).await?;
+    master.rotation.rebuild();
     Ok(Json(Success::with(format!("Node {id} removed"))))
 }
 
@@ -102,7 +106,7 @@ pub(crate) async fn history(
     _: Admin,
     State(master): State<Master>,
     Path(id): Path<String>,
-    Query(query): Query<HistoryQuery>,
+    ApiQuery(query): ApiQuery<HistoryQuery>,
 ) -> Result<Json<Vec<HistoryPoint>>, ApiError> {
     let step_seconds = match query.series {
         Series::Minute => MINUTE_SECONDS,

@@ -69,13 +69,13 @@ async fn wait_until_empty(folder: &Path) -> Result<()> {
 }
 
 /// Events of a node, all of them.
-async fn events_of(node: &Node) -> Result<Vec<Event>> {
+pub(crate) async fn events_of(node: &Node) -> Result<Vec<Event>> {
     let page: Value = node.get("/api/v1/events?limit=1000").await?.expect(200)?.json()?;
     Ok(serde_json::from_value(page["events"].clone())?)
 }
 
 /// Waits until a node tells of such an event.
-async fn wait_for_event(node: &Node, kind: EventKind, meeting: &str) -> Result<Event> {
+pub(crate) async fn wait_for_event(node: &Node, kind: EventKind, meeting: &str) -> Result<Event> {
     wait_until(&format!("{kind:?} of {meeting}"), PATIENCE, || async {
         let events = events_of(node).await?;
         let found = events.iter().find(|event| event.kind == kind && event.meeting_id.as_deref() == Some(meeting));

@@ -58,7 +58,9 @@ impl Error {
             Self::Store(error) => error.is_storage_full(),
             Self::Package(error) => error.is_storage_full(),
             Self::Files { cause, .. } => is_storage_full(cause),
-            Self::Refused(_) | Self::Node(_) | Self::Join(_) | Self::Client(_) | Self::Password(_) | Self::Stopping => false,
+            Self::Refused(_) | Self::Node(_) | Self::Join(_) | Self::Client(_) | Self::Password(_) | Self::Stopping => {
+                false
+            }
         }
     }
 
@@ -72,7 +74,8 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         if error.is_storage_full() {
             tracing::warn!(%error, "there is no room on the disk");
-            let detail = "磁盘空间不足，请清理主控的数据磁盘后重试 / the master's disk is full: make room and try again";
+            let detail =
+                "磁盘空间不足，请清理主控的数据磁盘后重试 / the master's disk is full: make room and try again";
             return Self::new(ErrorCode::StorageFull, detail);
         }
         match error {
@@ -86,9 +89,10 @@ impl From<Error> for ApiError {
                 if refusal.code() == ErrorCode::TooManyRequests { answer.with_retry_after(60) } else { answer }
             }
             Error::Store(error) => error.into(),
-            Error::Stopping | Error::Package(PackageError::Cancelled { .. }) => {
-                Self::unavailable("主控正在停止或会议已被结束 / the master is stopping, or the meeting was ended").with_retry_after(5)
-            }
+            Error::Stopping => Self::unavailable("主控正在停止 / the master is stopping").with_retry_after(5),
+            Error::Package(PackageError::Cancelled { .. }) => Self::conflict(
+                "会议在启动过程中被结束或删除 / the meeting was ended or deleted while it was being started",
+            ),
             Error::Package(_) | Error::Files { .. } | Error::Client(_) | Error::Password(_) => Self::internal(error),
         }
     }

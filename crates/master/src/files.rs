@@ -29,7 +29,7 @@ const COUNTS_AT_A_TIME: usize = 2;
 
 /// A cheap handle to all files.
 #[derive(Debug, Clone)]
-pub struct Files {
+pub(crate) struct Files {
     folder: PathBuf,
     scratch: PathBuf,
     store: Store,

@@ -1,5 +1,6 @@
 //! The routes, one file a resource. A handler extracts, calls one function of the domain, and answers.
 
+mod api_path;
 mod api_query;
 pub(crate) mod auth;
 pub(crate) mod download;

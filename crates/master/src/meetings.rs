@@ -46,7 +46,7 @@ pub use refusal::Refusal;
 
 /// A cheap handle to all meetings.
 #[derive(Debug, Clone)]
-pub struct Meetings(Arc<Inner>);
+pub(crate) struct Meetings(Arc<Inner>);
 
 /// What meetings need of the rest of the master.
 pub(crate) struct Surroundings {
@@ -144,7 +144,8 @@ impl Meetings {
     /// Keeps uploaded files that belong to no agenda item yet.
     pub(crate) async fn keep_loose(&self, received: Vec<Received>) -> Result<Vec<StoredFile>, Error> {
         let files = self.0.around.files.clone();
-        unbroken::run(&self.0.around.tasks, "keep uploaded files", async move { files.keep_loose(received).await }).await
+        unbroken::run(&self.0.around.tasks, "keep uploaded files", async move { files.keep_loose(received).await })
+            .await
     }
 
     /// Adds uploaded files to the agenda item at `position`.
@@ -187,11 +188,7 @@ impl Meetings {
     }
 
     /// Size, hash and blocks of a version of a package.
-    pub(crate) async fn description(
-        &self,
-        id: &MeetingId,
-        version: u64,
-    ) -> Result<Option<PackageDescription>, Error> {
+    pub(crate) async fn description(&self, id: &MeetingId, version: u64) -> Result<Option<PackageDescription>, Error> {
         Ok(crate::store::packages::description(&self.0.around.store, id, version).await?)
     }
 

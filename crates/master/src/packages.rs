@@ -75,7 +75,7 @@ impl Packages {
                 building.await
             }
         };
-        Ok(outcome?)
+        outcome.map_err(|error| if self.0.stop.is_cancelled() { Error::Stopping } else { error.into() })
     }
 
     /// Calls off the build of this meeting, if there is one.

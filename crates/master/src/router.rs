@@ -71,8 +71,9 @@ pub(crate) fn router(master: &Master) -> Router {
         .route("/api/v1/meetings", get(meetings::list).post(meetings::create))
         .route("/", get(operators::root))
         .merge(docs::router(document))
-        .layer(from_fn_with_state(signatures(master), verify_and_sign))
         .layer(from_fn_with_state(master.clone(), gate::only_while_running))
+        // Outside the gate, so that a node believes that it is turned away.
+        .layer(from_fn_with_state(signatures(master), verify_and_sign))
         .with_state(master.clone())
 }
 

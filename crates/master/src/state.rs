@@ -36,7 +36,6 @@ pub struct Master(Arc<Parts>);
 #[derive(Debug)]
 pub struct Parts {
     pub(crate) data: DataDir,
-    pub(crate) config: MasterConfig,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     pub(crate) clock: Clock,
@@ -148,7 +147,6 @@ impl Master {
         let phase = watch::Sender::new(Phase::Starting);
         Ok(Self::from(Parts {
             data,
-            config,
             address,
             clock,
             store,

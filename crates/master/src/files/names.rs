@@ -32,7 +32,8 @@ pub(crate) fn extension(name: &str) -> String {
 fn split(name: &str) -> Option<(&str, &str)> {
     let (stem, extension) = name.rsplit_once('.')?;
     let fits = (1..=EXTENSION_MAX_BYTES).contains(&extension.len());
-    (!stem.is_empty() && fits && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some((stem, extension))
+    (!stem.is_empty() && fits && extension.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .then_some((stem, extension))
 }
 
 /// The name to show for an attached file: the one asked for, with the extension of the file if it was left out.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{self, KeepAlive};
 use futures_util::Stream;
@@ -14,6 +14,7 @@ use posthouse_protocol::event::{Event, EventPage, EventQuery};
 use posthouse_runtime::http::ApiError;
 use tokio::sync::watch;
 
+use crate::http::api_query::ApiQuery;
 use crate::http::auth::Admin;
 use crate::state::Master;
 
@@ -26,7 +27,7 @@ const LIMIT_MAX: u32 = 1000;
 pub(crate) async fn list(
     _: Admin,
     State(master): State<Master>,
-    Query(query): Query<EventQuery>,
+    ApiQuery(query): ApiQuery<EventQuery>,
 ) -> Result<Json<EventPage>, ApiError> {
     let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
     Ok(Json(master.events.page(query.after.unwrap_or(0), limit).await?))
@@ -39,7 +40,7 @@ pub(crate) async fn list(
 pub(crate) async fn stream(
     _: Admin,
     State(master): State<Master>,
-    Query(query): Query<EventQuery>,
+    ApiQuery(query): ApiQuery<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, header};
 use posthouse_package::PackageFile;
@@ -13,6 +13,7 @@ use posthouse_runtime::tasks::blocking;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::http::api_path::ApiPath;
 use crate::http::auth::Admin;
 use crate::meetings::tablet::meeting_of_package_name;
 use crate::state::Master;
@@ -24,7 +25,7 @@ use crate::state::Master;
         (status = 404, body = ErrorBody)))]
 pub(crate) async fn file(
     State(master): State<Master>,
-    Path((file_id, _name)): Path<(String, String)>,
+    ApiPath((file_id, _name)): ApiPath<(String, String)>,
     admin: Result<Admin, ApiError>,
     method: Method,
     headers: HeaderMap,
@@ -66,7 +67,7 @@ pub(crate) async fn file(
     responses((status = 200, content_type = "application/zip"), (status = 206), (status = 404, body = ErrorBody)))]
 pub(crate) async fn package(
     State(master): State<Master>,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {

@@ -9,9 +9,9 @@ use posthouse_runtime::http::{ApiError, ApiJson};
 use crate::error::Error;
 use crate::http::auth::Admin;
 use crate::http::meeting_path::MeetingPath;
+use crate::meetings::Refusal;
 use crate::meetings::input::{self, MeetingChange, NewMeeting};
 use crate::meetings::views::meeting_view;
-use crate::meetings::Refusal;
 use crate::state::Master;
 
 /// All meetings, the oldest first.

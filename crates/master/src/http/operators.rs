@@ -72,7 +72,6 @@ pub(crate) async fn status(State(master): State<Master>) -> Response {
 /// Metrics for Prometheus: open to this machine, for others with a login.
 #[utoipa::path(get, path = "/metrics", tag = "operators", security((), ("bearer" = [])),
     responses((status = 200, body = String, content_type = "text/plain"), (status = 401, body = ErrorBody)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn metrics(
     State(master): State<Master>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -87,7 +86,6 @@ pub(crate) async fn metrics(
 }
 
 /// A page for people; deployed nodes ask for it to learn whether their master is there.
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn root() -> Html<&'static str> {
     Html(include_str!("root.html"))
 }

@@ -11,7 +11,6 @@ use crate::state::Master;
 
 /// The change token. It moves when the nodes are ready for what changed.
 #[utoipa::path(get, path = "/api/v1/meetings/status/token", tag = "tablet", responses((status = 200, body = TokenView)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn token(State(master): State<Master>) -> Json<TokenView> {
     Json(master.meetings.token())
 }
@@ -19,7 +18,6 @@ pub(crate) async fn token(State(master): State<Master>) -> Json<TokenView> {
 /// All meetings in progress.
 #[utoipa::path(get, path = "/api/v1/meetings/active/meetings", tag = "tablet",
     responses((status = 200, body = Vec<ActiveMeeting>)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn in_progress(State(master): State<Master>) -> Json<Vec<ActiveMeeting>> {
     Json(master.meetings.in_progress())
 }

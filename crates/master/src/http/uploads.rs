@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartError, MultipartRejection};
-use axum::extract::{Multipart, Query, State};
+use axum::extract::{Multipart, State};
 use futures_util::StreamExt as _;
 use http::header;
 use posthouse_protocol::ErrorBody;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Refusal};
 use crate::files::{Received, UploadError, receive};
+use crate::http::api_query::ApiQuery;
 use crate::http::auth::Admin;
 use crate::http::meeting_path::MeetingPath;
 use crate::meetings::views::uploaded_file;
@@ -63,7 +64,7 @@ pub(crate) async fn to_meeting(
     _: Admin,
     State(master): State<Master>,
     MeetingPath(id): MeetingPath,
-    Query(query): Query<Position>,
+    ApiQuery(query): ApiQuery<Position>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Json<UploadAnswer>, ApiError> {
     let position = position(query).map_err(Error::from)?;
@@ -83,10 +84,7 @@ fn answer(files: &[StoredFile]) -> Json<UploadAnswer> {
 }
 
 /// All files of a form, or none of them.
-async fn receive_all(
-    master: &Master,
-    form: Result<Multipart, MultipartRejection>,
-) -> Result<Vec<Received>, ApiError> {
+async fn receive_all(master: &Master, form: Result<Multipart, MultipartRejection>) -> Result<Vec<Received>, ApiError> {
     let mut form = form.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
     let mut received = Vec::new();
     let _under_way = master.files.upload_begins();
@@ -133,9 +131,10 @@ fn file_name(field: &Field<'_>) -> Option<String> {
 
 fn extended_name(disposition: &str) -> Option<String> {
     const PREFIX: &str = "filename*=utf-8'";
-    let parameter = disposition.split(';').map(str::trim).find(|part| {
-        part.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-    })?;
+    let parameter = disposition
+        .split(';')
+        .map(str::trim)
+        .find(|part| part.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)))?;
     let (_language, encoded) = parameter[PREFIX.len()..].split_once('\'')?;
     String::from_utf8(percent_decoded(encoded.as_bytes())).ok()
 }

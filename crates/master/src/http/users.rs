@@ -33,7 +33,8 @@ pub(crate) async fn token(
         SignIn::Done(answer) => Ok(Json(answer)),
         SignIn::Wrong => Err(ApiError::unauthorized("用户名或密码错误 / wrong user name or password")),
         SignIn::Locked(seconds) => {
-            let detail = format!("密码错误次数过多，请 {seconds} 秒后再试 / too many wrong passwords: wait {seconds} s");
+            let detail =
+                format!("密码错误次数过多，请 {seconds} 秒后再试 / too many wrong passwords: wait {seconds} s");
             Err(ApiError::new(ErrorCode::TooManyRequests, detail).with_retry_after(seconds))
         }
     }

@@ -94,7 +94,9 @@ impl MeetingChange {
 
 /// A status by its wire text.
 pub(crate) fn status(text: &str) -> Result<MeetingStatus, Refusal> {
-    text.parse().map_err(|_| Refusal::BadField { field: "status", problem: "会议状态必须是 未开始、进行中 或 已结束" })
+    text.parse().map_err(|_| Refusal::BadField {
+        field: "status", problem: "会议状态必须是 未开始、进行中 或 已结束"
+    })
 }
 
 fn items(inputs: Vec<AgendaItemInput>) -> Result<Vec<ItemInput>, Refusal> {
@@ -111,7 +113,9 @@ fn item(place: i64, input: AgendaItemInput, positions: &mut HashSet<i64>) -> Res
         return Err(Refusal::DuplicatePosition(position));
     }
     if input.duration_minutes.is_some_and(|minutes| !(0..=100_000).contains(&minutes)) {
-        return Err(Refusal::BadField { field: "part.duration_minutes", problem: "时长必须在0到100000分钟之间" });
+        return Err(Refusal::BadField {
+            field: "part.duration_minutes", problem: "时长必须在0到100000分钟之间"
+        });
     }
     let reporter = input.reporter.map(|reporter| long("part.reporter", reporter)).transpose()?;
     Ok(ItemInput {
@@ -158,7 +162,8 @@ fn time(text: &str) -> Result<String, Refusal> {
     }
     let mut bytes = text.bytes();
     let is_date = [4, 2, 2].iter().enumerate().all(|(part, digits)| {
-        (part == 0 || bytes.next() == Some(b'-')) && bytes.by_ref().take(*digits).filter(u8::is_ascii_digit).count() == *digits
+        (part == 0 || bytes.next() == Some(b'-'))
+            && bytes.by_ref().take(*digits).filter(u8::is_ascii_digit).count() == *digits
     });
     let rest: Vec<u8> = bytes.collect();
     let is_time = rest.first().is_none_or(|first| matches!(first, b'T' | b' '))
@@ -197,7 +202,13 @@ mod tests {
 
     #[test]
     fn times() {
-        for good in ["2026-11-20", "2026-11-20T09:00", "2026-11-20 09:00:01", "2026-11-20T09:00:00.000+08:00", "2026-11-20T01:00Z"] {
+        for good in [
+            "2026-11-20",
+            "2026-11-20T09:00",
+            "2026-11-20 09:00:01",
+            "2026-11-20T09:00:00.000+08:00",
+            "2026-11-20T01:00Z",
+        ] {
             assert!(time(good).is_ok(), "{good}");
         }
         for bad in ["x", "2026-1-2", "2026-11-20T", "2026-11-20Tx", "2026-11-20\n", "20261120", "明天"] {

@@ -54,7 +54,8 @@ impl Meetings {
             .into_iter()
             .filter_map(|package| {
                 let path = self.0.around.packages.path(&row.id, package.version);
-                let agenda = known.and_then(|known| known.version(package.version)).map(|version| version.agenda.clone());
+                let agenda =
+                    known.and_then(|known| known.version(package.version)).map(|version| version.agenda.clone());
                 package_version(package, path, agenda)
             })
             .collect();

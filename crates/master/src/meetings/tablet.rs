@@ -87,7 +87,8 @@ pub(crate) fn meeting_of_package_name<'a>(catalog: &'a Catalog, name: &str) -> O
     let names = |meeting: &&ActiveMeeting| {
         let id = meeting.id.as_str();
         let start = stem.len().checked_sub(id.len()).filter(|start| stem.is_char_boundary(*start));
-        start.is_some_and(|start| stem[start..].eq_ignore_ascii_case(id) && (start == 0 || stem[..start].ends_with('_')))
+        start
+            .is_some_and(|start| stem[start..].eq_ignore_ascii_case(id) && (start == 0 || stem[..start].ends_with('_')))
     };
     let exact = |meeting: &&ActiveMeeting| stem == format!("{}_{}", meeting.title, meeting.id);
     let fitting = || catalog.meetings.iter().filter(names);

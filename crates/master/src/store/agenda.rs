@@ -97,10 +97,8 @@ pub(crate) fn replace(
             None => {
                 let kept = before.iter().find(|old| old.position == item.position);
                 let kept = kept.map(|old| old.files.as_slice()).unwrap_or_default();
-                let choice = |file: &AttachedFile| FileChoice {
-                    file_id: file.file_id.clone(),
-                    name: Some(file.name.clone()),
-                };
+                let choice =
+                    |file: &AttachedFile| FileChoice { file_id: file.file_id.clone(), name: Some(file.name.clone()) };
                 append(transaction, item_id, &kept.iter().map(choice).collect::<Vec<_>>())?;
             }
         }

@@ -19,11 +19,7 @@ use crate::store::packages::NewPackage;
 const COLUMNS: &str = "meeting_key, id, title, intro, time, status, revision, last_version";
 
 /// Creates a meeting; in progress it is only once it was started.
-pub(crate) async fn create(
-    store: &Store,
-    new: NewMeeting,
-    now: f64,
-) -> Result<Result<Meeting, Refusal>, StoreError> {
+pub(crate) async fn create(store: &Store, new: NewMeeting, now: f64) -> Result<Result<Meeting, Refusal>, StoreError> {
     store
         .call(move |connection| {
             super::durably(connection, |transaction| {
@@ -106,7 +102,8 @@ fn refused_while_running(before: &Meeting, change: &MeetingChange) -> Option<Ref
     if items.is_empty() {
         return Some(Refusal::NoAgenda);
     }
-    let keeps_none = |position| before.agenda.iter().all(|old: &AgendaItem| old.position != position || old.files.is_empty());
+    let keeps_none =
+        |position| before.agenda.iter().all(|old: &AgendaItem| old.position != position || old.files.is_empty());
     let empty = items.iter().filter(|item| match &item.files {
         Some(files) => files.is_empty(),
         None => keeps_none(item.position),

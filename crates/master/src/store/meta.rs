@@ -53,6 +53,9 @@ fn get(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
 
 fn set(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
     connection
-        .execute("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", [key, value])
+        .execute(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+            [key, value],
+        )
         .map(drop)
 }

@@ -40,5 +40,7 @@ pub(crate) async fn user_of(store: &Store, token_hash: ContentHash, now: f64) ->
 
 /// Forgets the sessions that ended.
 pub(crate) async fn forget_ended(store: &Store, now: f64) -> Result<(), StoreError> {
-    store.call(move |connection| connection.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now]).map(drop)).await
+    store
+        .call(move |connection| connection.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now]).map(drop))
+        .await
 }

@@ -14,9 +14,9 @@ use crate::custody;
 use crate::shelf::{Condition, Package};
 use crate::state::Node;
 use crate::sync::agenda::{Target, Wanted};
+use crate::sync::describe_newest;
 use crate::sync::error::FetchError;
 use crate::sync::fetches;
-use crate::sync::describe_newest;
 use crate::uplink::MasterKind;
 
 /// Who asks has an answer by then.
@@ -146,7 +146,9 @@ async fn try_to_get(node: &Node, meeting: &MeetingId) -> Result<(), FetchError> 
         awaited.is_held().await;
         return Ok(());
     }
-    let Some(link) = node.uplink.link().filter(|_| !node.uplink.is_refused()) else { return Err(FetchError::Cancelled) };
+    let Some(link) = node.uplink.link().filter(|_| !node.uplink.is_refused()) else {
+        return Err(FetchError::Cancelled);
+    };
     let mut kinds = node.uplink.kinds();
     let known = timeout_at(Instant::now() + PATIENCE / 2, kinds.wait_for(|kind| *kind != MasterKind::Unknown)).await;
     let kind = known.ok().and_then(Result::ok).map(|kind| *kind).ok_or(FetchError::Cancelled)?;

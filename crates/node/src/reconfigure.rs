@@ -51,8 +51,7 @@ pub(crate) async fn edit(node: &Node, mut raw: NodeConfigFile, editor: Editor) -
     if lacks_id {
         raw.node_id.clone_from(&raw_before.node_id);
     }
-    let chooses_master =
-        matches!(editor, Editor::Person | Editor::Join) || !same_master(&raw, &raw_before);
+    let chooses_master = matches!(editor, Editor::Person | Editor::Join) || !same_master(&raw, &raw_before);
     let config = NodeConfig::from_file(&raw, &node.data, before.master.is_some() || chooses_master)?;
     if raw == raw_before && config == *before {
         node.settings.set_problem(None);
@@ -164,7 +163,9 @@ fn changed_keys(before: &NodeConfigFile, after: &NodeConfigFile) -> String {
 pub(crate) async fn watch(node: Node, report: Report) {
     let file = node.settings.file().to_owned();
     let mut watch = FileWatch::new(&file)
-        .inspect_err(|error| tracing::warn!(%error, "the configuration file is looked at now and then instead of watched"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "the configuration file is looked at now and then instead of watched"),
+        )
         .ok();
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -17,9 +17,6 @@ pub(crate) fn open(data: &DataDir) -> Result<Store, StartError> {
 }
 
 /// What a column holds that is not of its form: an edit by hand, or a failing disk.
-fn not_of_its_form(
-    column: usize,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> rusqlite::Error {
+fn not_of_its_form(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }

@@ -168,7 +168,8 @@ async fn want(node: &Node, wanted: Wanted) {
     };
     // What was adopted is taken to be what the older master has now.
     let is_first_token = token.is_some() && slot.change_token.is_none();
-    let noted = node.shelf.note(&wanted.meeting, Standing::Active, Some(&wanted.title), token.filter(|_| is_first_token));
+    let noted =
+        node.shelf.note(&wanted.meeting, Standing::Active, Some(&wanted.title), token.filter(|_| is_first_token));
     placing::save(node, noted).await;
     match is_here(&slot, &wanted.target) {
         Here::Yes => node.sync.note_success(&wanted.meeting),
@@ -200,7 +201,11 @@ fn is_here(slot: &Slot, target: &Target) -> Here {
     };
     match target {
         Target::Version { version, hash } if package.hash() == *hash => {
-            if package.version() == *version { Here::Yes } else { Here::UnderAnotherVersion(*version) }
+            if package.version() == *version {
+                Here::Yes
+            } else {
+                Here::UnderAnotherVersion(*version)
+            }
         }
         Target::Version { .. } => Here::No,
         Target::AtToken(token) => match &slot.change_token {

@@ -94,10 +94,7 @@ pub(crate) fn is_refusal(error: &ClientError) -> bool {
     match error.code() {
         Some(ErrorCode::ClockSkew | ErrorCode::Replayed) => false,
         Some(ErrorCode::SecondInstance | ErrorCode::SecretRequired) => true,
-        _ => matches!(
-            error.status(),
-            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT)
-        ),
+        _ => matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT)),
     }
 }
 

@@ -60,9 +60,7 @@ pub(super) async fn examine(node: &Node, key: &str) -> io::Result<()> {
 fn is_still(node: &Node, before: &Slot) -> bool {
     let Some(now) = node.shelf.slot(&before.meeting.key()) else { return false };
     match (&before.condition, &now.condition) {
-        (Condition::Sound(before), Condition::Sound(now)) => {
-            before.hash() == now.hash() && before.stamp == now.stamp
-        }
+        (Condition::Sound(before), Condition::Sound(now)) => before.hash() == now.hash() && before.stamp == now.stamp,
         (Condition::Suspect(_), Condition::Suspect(_)) => true,
         _ => false,
     }
@@ -103,13 +101,7 @@ fn hash_until(path: &Path, stop: &CancellationToken) -> io::Result<Option<Conten
 }
 
 /// Touched, but the same bytes.
-async fn restore(
-    node: &Node,
-    slot: &Slot,
-    row: &PackageRow,
-    stamp: Stamp,
-    path: std::path::PathBuf,
-) -> io::Result<()> {
+async fn restore(node: &Node, slot: &Slot, row: &PackageRow, stamp: Stamp, path: std::path::PathBuf) -> io::Result<()> {
     let row = PackageRow {
         stamp,
         verified_at: node.clock.now_seconds(),
@@ -119,7 +111,8 @@ async fn restore(
         change_token: slot.change_token.clone(),
         ..row.clone()
     };
-    let (row, package) = blocking(move || crate::shelf::Package::open(&row, path).map(|package| (row, package))).await?;
+    let (row, package) =
+        blocking(move || crate::shelf::Package::open(&row, path).map(|package| (row, package))).await?;
     tracing::info!(meeting = %row.meeting, "the package was verified again and is right");
     let restored = placing::slot_of(&row, Condition::Sound(std::sync::Arc::new(package)));
     node.shelf.put(restored.clone());
@@ -129,13 +122,7 @@ async fn restore(
 }
 
 /// A sound package that nobody of ours put there: left by the older node, or its row was lost.
-async fn adopt(
-    node: &Node,
-    slot: &Slot,
-    hash: ContentHash,
-    stamp: Stamp,
-    path: std::path::PathBuf,
-) -> io::Result<()> {
+async fn adopt(node: &Node, slot: &Slot, hash: ContentHash, stamp: Stamp, path: std::path::PathBuf) -> io::Result<()> {
     tracing::info!(meeting = %slot.meeting, "a package was found in the storage folder and is taken over");
     let placed = Placed {
         meeting: slot.meeting.clone(),

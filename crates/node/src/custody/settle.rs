@@ -13,8 +13,8 @@ use super::Urgency;
 use crate::placing::slot_of;
 use crate::shelf::{Condition, Package, Slot, Stamp, Standing};
 use crate::state::Node;
-use crate::store::packages::{self, PackageRow};
 use crate::store::fetches;
+use crate::store::packages::{self, PackageRow};
 
 /// Fills the shelf from folder and database, and removes torn temporary files.
 pub(crate) async fn settle(node: &Node) -> anyhow::Result<()> {

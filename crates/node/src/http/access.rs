@@ -63,7 +63,9 @@ impl FromRequestParts<Node> for Control {
 
 async fn by_password(node: &Node, peer: IpAddr, headers: &HeaderMap) -> Result<Control, Denied> {
     if !is_own_page(headers) {
-        return Err(ApiError::forbidden("拒绝：请求来自其他网页 / refused: the request comes from another web page").into());
+        return Err(
+            ApiError::forbidden("拒绝：请求来自其他网页 / refused: the request comes from another web page").into()
+        );
     }
     let Some(hash) = meta::read(&node.store, Fact::ManagementPassword).await? else {
         return Err(ApiError::forbidden(
@@ -111,7 +113,12 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<Vec<_>>().into_iter().collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect()
     }
 
     fn password(value: &str) -> Option<String> {

@@ -40,11 +40,13 @@ async fn hello(node: &Node, code: &JoinCode, address: &str) -> Result<(NodeSecre
     let client = client(node, address, None)?;
     let node_id = node.settings.now().node_id.clone();
     // `join::decode` let no other through.
-    let token = Secret::from_hex(&code.token).ok_or_else(|| JoinFailure::Refused(t!("join.not_a_code").into_owned()))?;
+    let token =
+        Secret::from_hex(&code.token).ok_or_else(|| JoinFailure::Refused(t!("join.not_a_code").into_owned()))?;
     let exchange = NodeExchange::begin(&code.code_id, &token, &node_id);
     let offer: JoinOffer = client.post(routes::JOIN_HELLO, exchange.hello(), LIMIT).await.map_err(failure_of)?;
     let proven = exchange.finish(&offer);
-    let (confirm, secret) = proven.map_err(|error| JoinFailure::Refused(t!("join.no_proof", error = error).into_owned()))?;
+    let (confirm, secret) =
+        proven.map_err(|error| JoinFailure::Refused(t!("join.no_proof", error = error).into_owned()))?;
     let begun = NodeSecret {
         state: JoinState::Pending,
         code_id: code.code_id.clone(),

@@ -151,8 +151,7 @@ fn check(link: &Link, nonce: &str, sequence: u64, line: &[u8]) -> Result<LiveEve
 }
 
 async fn answer_challenge(node: &Node, link: &Link, challenge: String) -> Result<(), LiveError> {
-    let answer =
-        ChallengeAnswer { node_id: link.node_id.clone(), instance: node.instance.clone(), challenge };
+    let answer = ChallengeAnswer { node_id: link.node_id.clone(), instance: node.instance.clone(), challenge };
     tracing::warn!("another process asks for this node's id; the master is told that this one lives");
     link.client.post::<_, serde_json::Value>(routes::LIVE_ANSWER, &answer, REQUEST_LIMIT).await?;
     Ok(())

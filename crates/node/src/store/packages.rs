@@ -80,7 +80,9 @@ pub(crate) async fn all(store: &Store) -> Result<Vec<PackageRow>, StoreError> {
             )?;
             // A row that is not of its form is as good as none: its file will be looked at anew.
             let rows = select.query_map([], row_of)?;
-            Ok(rows.filter_map(|row| row.inspect_err(|error| tracing::warn!(%error, "a row is ignored")).ok()).collect())
+            Ok(rows
+                .filter_map(|row| row.inspect_err(|error| tracing::warn!(%error, "a row is ignored")).ok())
+                .collect())
         })
         .await
 }

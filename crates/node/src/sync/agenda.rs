@@ -88,7 +88,8 @@ mod tests {
         let (_, agenda) = read(json!({"id": "t", "active_meeting": "", "timestamp": 1.5}));
         assert!(agenda.wanted.is_empty());
 
-        let meetings = json!([{"id": "m-1", "title": "一"}, {"id": "../x", "title": "二"}, {"id": "M-1", "title": "三"}]);
+        let meetings =
+            json!([{"id": "m-1", "title": "一"}, {"id": "../x", "title": "二"}, {"id": "M-1", "title": "三"}]);
         let (kind, agenda) = read(json!({"id": "t", "active_meetings": meetings, "timestamp": 1}));
         assert_eq!((kind, agenda.wanted.len(), agenda.titles.len()), (MasterKind::Older, 1, 3));
 

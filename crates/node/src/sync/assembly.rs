@@ -14,6 +14,8 @@ use posthouse_protocol::{ContentHash, PackageDescription};
 pub(crate) struct Progress {
     /// Bytes in verified blocks.
     done: AtomicU64,
+    /// Bytes that came, whatever they are worth.
+    received: AtomicU64,
     /// Bytes in all, 0 while unknown.
     total: AtomicU64,
     version: AtomicU64,
@@ -22,6 +24,10 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -36,6 +42,10 @@ impl Progress {
         self.version.store(version, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
         self.done.store(done, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn advance(&self, bytes: u64) {
@@ -79,8 +89,11 @@ impl Assembly {
             incoming.truncate(description.size_bytes)?;
         }
         reserve(&incoming, description.size_bytes)?;
-        let is_right =
-            if length == 0 { vec![false; description.blocks.len()] } else { verify_blocks(incoming.file(), &description)? };
+        let is_right = if length == 0 {
+            vec![false; description.blocks.len()]
+        } else {
+            verify_blocks(incoming.file(), &description)?
+        };
         let blocks = description.blocks.iter().zip(&is_right);
         let done = blocks.filter(|(_, is_right)| **is_right).map(|(block, _)| block.length).sum();
         progress.advance(done);
@@ -113,6 +126,7 @@ impl Assembly {
     /// When the disk is full or fails.
     pub(crate) fn write(&mut self, mut offset: u64, mut bytes: &[u8]) -> io::Result<usize> {
         self.incoming.write_all_at(offset, bytes)?;
+        self.progress.note_received(bytes.len() as u64);
         if let Some(whole) = &mut self.whole {
             whole.update(bytes);
         }
@@ -212,7 +226,8 @@ mod tests {
             .iter()
             .map(|length| {
                 let range = offset as usize..(offset + length) as usize;
-                let block = Block { offset, length: *length, hash: ContentHash(*blake3::hash(&bytes[range]).as_bytes()) };
+                let block =
+                    Block { offset, length: *length, hash: ContentHash(*blake3::hash(&bytes[range]).as_bytes()) };
                 offset += length;
                 block
             })

@@ -168,8 +168,7 @@ async fn receive(
         Err(error) => return (assembly, Err(error)),
     };
     let sink = move |queue| write(assembly, range, skip, queue);
-    let (written, connection) =
-        transfer::receive(answer, deadline, &job.cancel, &node.received_bytes, sink).await;
+    let (written, connection) = transfer::receive(answer, deadline, &job.cancel, &node.received_bytes, sink).await;
     let Written { assembly, outcome } = written;
     let root = node.package_store().root().to_owned();
     let result = match outcome {
@@ -192,12 +191,7 @@ struct Wrote {
 }
 
 /// The writing thread: ends with the queue, the range or a failing disk.
-fn write(
-    mut assembly: Assembly,
-    range: Range<u64>,
-    mut skip: u64,
-    mut queue: mpsc::Receiver<Bytes>,
-) -> Written {
+fn write(mut assembly: Assembly, range: Range<u64>, mut skip: u64, mut queue: mpsc::Receiver<Bytes>) -> Written {
     let mut offset = range.start;
     let mut wrong_blocks = 0;
     let mut work = || -> std::io::Result<()> {
@@ -237,12 +231,7 @@ async fn discard(assembly: Assembly) {
 }
 
 /// All blocks are right: checks the whole and puts it in place.
-async fn finish(
-    node: &Node,
-    job: &Job,
-    described: &DescribedPackage,
-    assembly: Assembly,
-) -> Result<(), FetchError> {
+async fn finish(node: &Node, job: &Job, described: &DescribedPackage, assembly: Assembly) -> Result<(), FetchError> {
     let root = node.package_store().root().to_owned();
     let checked = blocking(move || (assembly.has_described_hash(), assembly)).await;
     let (is_described, assembly) = checked;

@@ -70,6 +70,11 @@ impl FetchError {
         )
     }
 
+    /// Whether the connection is at fault, so that the rest can be asked for over another.
+    pub(crate) fn is_interruption(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::Broken(_))
+    }
+
     /// Whether it is for want of room.
     pub(crate) fn is_want_of_room(&self) -> bool {
         matches!(self, Self::NoRoom { .. } | Self::DiskFull(_))
@@ -90,7 +95,11 @@ impl FetchError {
 
     /// Writing to the storage folder failed.
     pub(crate) fn of_disk(error: &io::Error, folder: &std::path::Path) -> Self {
-        if is_storage_full(error) { Self::DiskFull(folder.display().to_string()) } else { Self::Disk(error.to_string()) }
+        if is_storage_full(error) {
+            Self::DiskFull(folder.display().to_string())
+        } else {
+            Self::Disk(error.to_string())
+        }
     }
 }
 

@@ -77,7 +77,8 @@ impl Fetches {
     /// Interrupts those the master asked for and no longer wants.
     pub(super) fn interrupt_unwanted(&self, is_wanted: impl Fn(&MeetingId) -> bool) -> Vec<Wanted> {
         let jobs = self.jobs.lock();
-        let unwanted = jobs.values().filter(|entry| entry.job.is_asked_by_master() && !is_wanted(&entry.job.wanted.meeting));
+        let unwanted =
+            jobs.values().filter(|entry| entry.job.is_asked_by_master() && !is_wanted(&entry.job.wanted.meeting));
         unwanted
             .map(|entry| {
                 entry.job.cancel.cancel();

@@ -90,7 +90,7 @@ async fn fetch(node: &Node, link: &Arc<Link>, job: &Job) -> Result<(), FetchErro
     let mut kept = described::Kept::default();
     let mut failures = 0;
     loop {
-        let done_before = job.progress.done();
+        let (done_before, received_before) = (job.progress.done(), job.progress.received());
         let attempt = async {
             match (&job.wanted.target, node.uplink.kind()) {
                 (Target::Version { .. }, _) | (Target::Newest, MasterKind::Ours) => {
@@ -105,10 +105,13 @@ async fn fetch(node: &Node, link: &Arc<Link>, job: &Job) -> Result<(), FetchErro
         };
         let config = node.settings.now();
         // An interrupted download that came further is not a failure: it is resumed.
-        let came_further = job.progress.done() > done_before && job.progress.version() > 0;
-        failures = if came_further { 1 } else { failures + 1 };
+        let came_further = error.is_interruption() && job.progress.received() > received_before;
+        if job.progress.done() > done_before {
+            failures = 0;
+        }
+        failures += u32::from(!came_further);
         let attempts = if job.is_asked_by_master() { config.network.retry_count } else { 1 };
-        if !error.is_transient() || failures >= attempts && !came_further {
+        if !error.is_transient() || failures >= attempts {
             return Err(error);
         }
         tracing::warn!(meeting = %job.wanted.meeting, %error, failures, attempts, "an attempt to fetch a package failed");

@@ -91,7 +91,9 @@ pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job) -> Result<
 async fn probe(link: &Link) -> Result<(), FetchError> {
     match link.client.stream("/", HeaderMap::new(), PROBE_LIMIT).await {
         Ok(_) => Ok(()),
-        Err(ClientError::Status { status, .. }) if status.is_redirection() || status == StatusCode::NOT_MODIFIED => Ok(()),
+        Err(ClientError::Status { status, .. }) if status.is_redirection() || status == StatusCode::NOT_MODIFIED => {
+            Ok(())
+        }
         Err(error) => Err(FetchError::Client(error)),
     }
 }

@@ -46,11 +46,8 @@ impl Outlook {
     }
 
     pub(super) fn note_failure(&mut self, meeting: &MeetingId, error: &FetchError) -> bool {
-        let failure = Failure {
-            text: error.to_string(),
-            is_local: error.is_local(),
-            is_want_of_room: error.is_want_of_room(),
-        };
+        let failure =
+            Failure { text: error.to_string(), is_local: error.is_local(), is_want_of_room: error.is_want_of_room() };
         let before = self.failures.insert(meeting.key(), failure.clone());
         // The figures in a want of room may differ each time; that it is one is not news.
         before.is_none_or(|before| before != failure && !(before.is_want_of_room && failure.is_want_of_room))

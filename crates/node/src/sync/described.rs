@@ -1,22 +1,22 @@
 //! Fetching from a master of ours: what it describes is put together block by block, resumed wherever it was left, and
 //! put in place only when the whole is what was described.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use posthouse_protocol::package::DescribedPackage;
 use posthouse_protocol::{PackageDescription, routes};
 use posthouse_runtime::tasks::blocking;
-use tokio::sync::mpsc;
+use rust_i18n::t;
 use tokio::time::Instant;
 
 use super::agenda::{Target, Wanted};
 use super::assembly::Assembly;
 use super::error::FetchError;
 use super::job::Job;
-use super::transfer;
+use super::transfer::{self, Sink};
 use crate::placing::{self, Placed};
 use crate::shelf::Standing;
 use crate::space;
@@ -167,49 +167,39 @@ async fn receive(
         Ok(skip) => skip,
         Err(error) => return (assembly, Err(error)),
     };
-    let sink = move |queue| write(assembly, range, skip, queue);
-    let (written, connection) = transfer::receive(answer, deadline, &job.cancel, &node.received_bytes, sink).await;
-    let Written { assembly, outcome } = written;
+    let sink = BlockSink { assembly, offset: range.start, end: range.end, skip, wrong_blocks: 0 };
     let root = node.package_store().root().to_owned();
-    let result = match outcome {
-        Err(error) => Err(FetchError::of_disk(&error, &root)),
-        Ok(Wrote { is_complete: true, wrong_blocks: 0 }) => Ok(Received::Well),
-        Ok(Wrote { is_complete: true, .. }) => Ok(Received::WithFaults),
-        Ok(_) => Err(connection.err().unwrap_or_else(|| FetchError::Broken("the answer is too short".to_owned()))),
+    let (sink, ended) = transfer::receive(answer, deadline, &job.cancel, &node.received_bytes, &root, sink).await;
+    let result = match ended {
+        Err(error) => Err(error),
+        Ok(()) if sink.offset < sink.end => Err(FetchError::Broken(t!("fetch.too_short").into_owned())),
+        Ok(()) if sink.wrong_blocks == 0 => Ok(Received::Well),
+        Ok(()) => Ok(Received::WithFaults),
     };
-    (assembly, result)
+    (sink.assembly, result)
 }
 
-struct Written {
+/// Puts a range together.
+struct BlockSink {
     assembly: Assembly,
-    outcome: std::io::Result<Wrote>,
-}
-
-struct Wrote {
-    is_complete: bool,
+    offset: u64,
+    end: u64,
+    /// Bytes of the body that come before the range.
+    skip: u64,
     wrong_blocks: usize,
 }
 
-/// The writing thread: ends with the queue, the range or a failing disk.
-fn write(mut assembly: Assembly, range: Range<u64>, mut skip: u64, mut queue: mpsc::Receiver<Bytes>) -> Written {
-    let mut offset = range.start;
-    let mut wrong_blocks = 0;
-    let mut work = || -> std::io::Result<()> {
-        while offset < range.end
-            && let Some(mut chunk) = queue.blocking_recv()
-        {
-            let skipped = skip.min(chunk.len() as u64);
-            skip -= skipped;
-            // Both are at most the length of the chunk.
-            let mut chunk = chunk.split_off(skipped as usize);
-            chunk.truncate((range.end - offset).min(chunk.len() as u64) as usize);
-            wrong_blocks += assembly.write(offset, &chunk)?;
-            offset += chunk.len() as u64;
-        }
-        Ok(())
-    };
-    let outcome = work().map(|()| Wrote { is_complete: offset == range.end, wrong_blocks });
-    Written { assembly, outcome }
+impl Sink for BlockSink {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let skipped = self.skip.min(bytes.len() as u64);
+        self.skip -= skipped;
+        // Neither is more than the length of `bytes`.
+        let bytes = &bytes[skipped as usize..];
+        let bytes = &bytes[..(self.end - self.offset).min(bytes.len() as u64) as usize];
+        self.wrong_blocks += self.assembly.write(self.offset, bytes)?;
+        self.offset += bytes.len() as u64;
+        Ok(self.offset < self.end)
+    }
 }
 
 async fn keep_or_discard(kept: &mut Kept, assembly: Assembly, error: &FetchError) {

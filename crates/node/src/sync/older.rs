@@ -1,23 +1,23 @@
 //! Fetching from an older master, which describes nothing: a package is complete when the body is, and right when the
 //! checksums in the zip are.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use posthouse_package::{Incoming, verify_zip};
 use posthouse_protocol::{ContentHash, routes};
 use posthouse_runtime::client::ClientError;
 use posthouse_runtime::tasks::blocking;
-use tokio::sync::mpsc;
+use rust_i18n::t;
 use tokio::time::Instant;
 
 use super::agenda::Target;
 use super::assembly::{Progress, reserve};
 use super::error::FetchError;
 use super::job::Job;
-use super::transfer;
+use super::transfer::{self, Sink};
 use crate::placing::{self, Placed};
 use crate::shelf::Standing;
 use crate::space;
@@ -51,7 +51,7 @@ pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job) -> Result<
 
     let store = node.package_store();
     let root = store.root().to_owned();
-    let disk = |error: std::io::Error| FetchError::of_disk(&error, &root);
+    let disk = |error: io::Error| FetchError::of_disk(&error, &root);
     let incoming = {
         let meeting = meeting.clone();
         blocking(move || {
@@ -63,28 +63,24 @@ pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job) -> Result<
         .await
         .map_err(disk)?
     };
-    let progress = job.progress.clone();
-    let sink = move |queue| write(incoming, &progress, queue);
-    let (written, connection) = transfer::receive(answer, deadline, &job.cancel, &node.received_bytes, sink).await;
-    let outcome = match (written.outcome, connection) {
-        (Err(error), _) => Err(disk(error)),
-        (Ok(_), Err(error)) => Err(error),
-        (Ok(found), Ok(())) if length > 0 && found.1 != length => {
-            Err(FetchError::Broken(format!("{} of {length} bytes", found.1)))
-        }
-        (Ok(found), Ok(())) => Ok(found),
+    let sink = WholeSink { incoming, progress: job.progress.clone(), hasher: blake3::Hasher::new() };
+    let (sink, ended) = transfer::receive(answer, deadline, &job.cancel, &node.received_bytes, &root, sink).await;
+    let WholeSink { incoming, hasher, .. } = sink;
+    let (hash, size_bytes) = (ContentHash(*hasher.finalize().as_bytes()), hasher.count());
+    let ended = match ended {
+        Ok(()) if length > 0 && size_bytes != length => Err(FetchError::Broken(t!("fetch.too_short").into_owned())),
+        ended => ended,
     };
-    let (hash, size_bytes) = match outcome {
-        Ok(found) => found,
-        Err(error) => return Err(discarded(written.incoming, error).await),
-    };
+    if let Err(error) = ended {
+        return Err(discarded(incoming, error).await);
+    }
     // Older masters send no length, so it may only be known now that it does not fit.
     drop(room);
     let _room = match space::make_room(node, meeting, size_bytes).await {
         Ok(room) => room,
-        Err(error) => return Err(discarded(written.incoming, error).await),
+        Err(error) => return Err(discarded(incoming, error).await),
     };
-    shelve(node, job, written.incoming, hash, size_bytes).await
+    shelve(node, job, incoming, hash, size_bytes).await
 }
 
 /// The older node's only look at whether its master is there.
@@ -98,23 +94,20 @@ async fn probe(link: &Link) -> Result<(), FetchError> {
     }
 }
 
-struct Written {
+/// Takes a body from its first byte to its last.
+struct WholeSink {
     incoming: Incoming,
-    outcome: std::io::Result<(ContentHash, u64)>,
+    progress: Arc<Progress>,
+    hasher: blake3::Hasher,
 }
 
-fn write(incoming: Incoming, progress: &Progress, mut queue: mpsc::Receiver<Bytes>) -> Written {
-    let mut hasher = blake3::Hasher::new();
-    let mut work = || -> std::io::Result<(ContentHash, u64)> {
-        while let Some(chunk) = queue.blocking_recv() {
-            incoming.write_all_at(hasher.count(), &chunk)?;
-            hasher.update(&chunk);
-            progress.advance(chunk.len() as u64);
-        }
-        Ok((ContentHash(*hasher.finalize().as_bytes()), hasher.count()))
-    };
-    let outcome = work();
-    Written { incoming, outcome }
+impl Sink for WholeSink {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        self.incoming.write_all_at(self.hasher.count(), bytes)?;
+        self.hasher.update(bytes);
+        self.progress.advance(bytes.len() as u64);
+        Ok(true)
+    }
 }
 
 async fn discarded(incoming: Incoming, error: FetchError) -> FetchError {

@@ -1,24 +1,35 @@
-//! From the network to the disk: chunks of an answer go through a short queue to a thread that hashes and writes them,
-//! so that a package of any size passes through a few MiB of memory.
+//! From the network to the disk: chunks of an answer are gathered for as long as the disk is busy with those before, so
+//! that a package of any size passes through a few MiB of memory. Hashing and writing is done on blocking threads, which
+//! are taken for one batch at a time: a slow master holds none.
 
+use std::future::Future;
+use std::io;
 use std::ops::Range;
+use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use posthouse_runtime::client::StreamedAnswer;
 use posthouse_runtime::metrics::Counter;
 use posthouse_runtime::tasks::blocking;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::error::FetchError;
 
-/// Chunks that wait for the disk. hyper makes them up to some 400 KiB.
-const QUEUE: usize = 16;
+/// Bytes that are gathered while the disk is busy; then the network has to wait.
+const GATHERED_MAX: usize = 4 << 20;
 /// A connection over which nothing comes for so long is given up, and the fetch resumed over another.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// What takes the bytes of a body.
+pub(super) trait Sink: Send + 'static {
+    /// Takes the next bytes; whether it wants more. Blocks.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<bool>;
+}
 
 /// Asks for these bytes; nothing to ask when they are all there are.
 pub(super) fn range_header(range: &Range<u64>, size_bytes: u64) -> HeaderMap {
@@ -52,55 +63,76 @@ pub(super) fn bytes_before(answer: &StreamedAnswer, range: &Range<u64>) -> Resul
     }
 }
 
-/// Sends the body to `sink`, which runs on a blocking thread until the queue ends or it has enough, and gives back what
-/// the sink gives. When `sink` stops early the rest of the body is not read.
-///
-/// The error is that of the connection; what the sink says comes beside it, because what it has is of use nevertheless.
-pub(super) async fn receive<Output, Sink>(
-    answer: StreamedAnswer,
-    deadline: Instant,
-    cancel: &CancellationToken,
-    received: &Counter,
-    sink: Sink,
-) -> (Output, Result<(), FetchError>)
-where
-    Output: Send + 'static,
-    Sink: FnOnce(mpsc::Receiver<Bytes>) -> Output + Send + 'static,
-{
-    let (queue, queued) = mpsc::channel(QUEUE);
-    let pump = pump(answer, deadline, cancel, received, queue);
-    let (output, result) = tokio::join!(blocking(move || sink(queued)), pump);
-    (output, result)
-}
-
-async fn pump(
+/// Gives the body to `sink` until it ends or the sink has enough; then the rest is not read. `folder`: where the sink
+/// writes, for the words of its failure.
+pub(super) async fn receive<S: Sink>(
     mut answer: StreamedAnswer,
     deadline: Instant,
     cancel: &CancellationToken,
     received: &Counter,
-    queue: mpsc::Sender<Bytes>,
-) -> Result<(), FetchError> {
+    folder: &Path,
+    sink: S,
+) -> (S, Result<(), FetchError>) {
     let begun = Instant::now();
+    let mut idle = Some(sink);
+    let mut writing: Option<Writing<S>> = None;
+    let mut gathered = Gathered::default();
+    // How the connection ended, once it did.
+    let mut end: Option<Result<(), FetchError>> = None;
     loop {
+        if let Some(sink) = idle.take_if(|_| !gathered.chunks.is_empty()) {
+            writing = Some(write(sink, std::mem::take(&mut gathered)));
+        }
+        if let Some(sink) = idle.take_if(|_| end.is_some()) {
+            return (sink, end.unwrap_or(Ok(())));
+        }
         let limit = deadline.min(Instant::now() + SILENCE_MAX);
-        let chunk = tokio::select! {
-            chunk = timeout_at(limit, answer.response.chunk()) => chunk,
-            // It has what it needs, or failed.
-            () = queue.closed() => return Ok(()),
-            () = cancel.cancelled() => return Err(FetchError::Cancelled),
-        };
-        match chunk {
-            Err(_) => return Err(FetchError::TimedOut(begun.elapsed().as_secs())),
-            Ok(Err(error)) => return Err(FetchError::Broken(innermost(&error))),
-            Ok(Ok(None)) => return Ok(()),
-            Ok(Ok(Some(chunk))) => {
-                received.inc_by(chunk.len() as u64);
-                if queue.send(chunk).await.is_err() {
-                    return Ok(());
+        let written: OptionFuture<_> = writing.as_mut().into();
+        tokio::select! {
+            Some((sink, result)) = written => {
+                writing = None;
+                match result {
+                    Ok(true) => idle = Some(sink),
+                    Ok(false) => return (sink, Ok(())),
+                    Err(error) => return (sink, Err(FetchError::of_disk(&error, folder))),
                 }
             }
+            chunk = timeout_at(limit, answer.response.chunk()), if end.is_none() && gathered.bytes < GATHERED_MAX => {
+                match chunk {
+                    Err(_) => end = Some(Err(FetchError::TimedOut(begun.elapsed().as_secs()))),
+                    Ok(Err(error)) => end = Some(Err(FetchError::Broken(innermost(&error)))),
+                    Ok(Ok(None)) => end = Some(Ok(())),
+                    Ok(Ok(Some(chunk))) => {
+                        received.inc_by(chunk.len() as u64);
+                        gathered.bytes += chunk.len();
+                        gathered.chunks.push(chunk);
+                    }
+                }
+            }
+            () = cancel.cancelled(), if end.is_none() => end = Some(Err(FetchError::Cancelled)),
         }
     }
+}
+
+type Writing<S> = Pin<Box<dyn Future<Output = (S, io::Result<bool>)> + Send>>;
+
+/// Chunks that wait for the disk.
+#[derive(Default)]
+struct Gathered {
+    chunks: Vec<Bytes>,
+    bytes: usize,
+}
+
+fn write<S: Sink>(mut sink: S, gathered: Gathered) -> Writing<S> {
+    Box::pin(blocking(move || {
+        for chunk in gathered.chunks {
+            match sink.take(&chunk) {
+                Ok(true) => {}
+                done => return (sink, done),
+            }
+        }
+        (sink, Ok(true))
+    }))
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

@@ -38,7 +38,6 @@ pub(crate) struct LiveQuery {
 #[utoipa::path(get, path = "/api/v1/nodes/live", tag = "nodes", params(LiveQuery),
     responses((status = 200, content_type = "application/x-ndjson", body = SignedLiveEvent), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn open(
     State(master): State<Master>,
     Speaker(speaker): Speaker,
@@ -59,7 +58,6 @@ pub(crate) async fn open(
 /// The process that was asked by a challenge says that it lives.
 #[utoipa::path(post, path = "/api/v1/nodes/live/answer", tag = "nodes", request_body = ChallengeAnswer,
     responses((status = 200, body = Success), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn answer(
     State(master): State<Master>,
     Speaker(speaker): Speaker,

@@ -18,7 +18,6 @@ use crate::state::Master;
 /// All nodes, also those that are away.
 #[utoipa::path(get, path = "/api/v1/nodes", tag = "administration", security(("bearer" = [])),
     responses((status = 200, body = Vec<NodeDetailView>), (status = 401, body = ErrorBody)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn all(_: Admin, State(master): State<Master>) -> Json<Vec<NodeDetailView>> {
     Json(master.registry.views())
 }
@@ -27,7 +26,6 @@ pub(crate) async fn all(_: Admin, State(master): State<Master>) -> Json<Vec<Node
 #[utoipa::path(get, path = "/api/v1/nodes/{id}", tag = "administration", security(("bearer" = [])),
     params(("id" = String, Path, description = "Node id")),
     responses((status = 200, body = NodeDetailView), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn get(
     _: Admin,
     State(master): State<Master>,

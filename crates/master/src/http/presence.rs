@@ -31,7 +31,6 @@ pub(crate) async fn register(
 /// A node says goodbye. Its row, name and weight stay.
 #[utoipa::path(post, path = "/api/v1/nodes/unregister", tag = "nodes", request_body = UnregisterRequest,
     responses((status = 200, body = Success), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn unregister(
     State(master): State<Master>,
     Speaker(speaker): Speaker,
@@ -45,7 +44,6 @@ pub(crate) async fn unregister(
 #[utoipa::path(post, path = "/api/v1/nodes/heartbeat", tag = "nodes", request_body = HeartbeatRequest,
     responses((status = 200, body = HeartbeatAnswer), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 409, body = ErrorBody)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn heartbeat(
     State(master): State<Master>,
     Speaker(speaker): Speaker,
@@ -56,21 +54,18 @@ pub(crate) async fn heartbeat(
 
 /// The nodes that are registered now.
 #[utoipa::path(get, path = "/api/v1/nodes/list", tag = "nodes", responses((status = 200, body = Vec<ListedNode>)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn list(State(master): State<Master>) -> Json<Vec<ListedNode>> {
     Json(master.registry.list())
 }
 
 /// Addresses of the nodes that are online.
 #[utoipa::path(get, path = "/api/v1/nodes/available", tag = "nodes", responses((status = 200, body = AvailableNodes)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn available(State(master): State<Master>) -> Json<AvailableNodes> {
     Json(master.registry.available())
 }
 
 /// What nodes poll: the meetings in progress, and which package of each to hold.
 #[utoipa::path(get, path = "/api/v1/meetings/status/node", tag = "nodes", responses((status = 200, body = NodeView)))]
-#[expect(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn status(State(master): State<Master>, Speaker(speaker): Speaker) -> Json<NodeView> {
     Json(master.registry.node_view(&speaker))
 }

@@ -167,9 +167,6 @@ impl Nodes {
     /// A node says goodbye: its row, name and weight stay.
     pub(super) fn unregister(&mut self, id: &str, speaker: &Speaker, now: Moment) -> Result<(), NodeRefusal> {
         let not_found = || NodeRefusal::NotFound(id.to_owned());
-        if !self.by_id.contains_key(id) {
-            return Err(not_found());
-        }
         self.admit(id, speaker)?;
         let node = self.by_id.get_mut(id).ok_or_else(not_found)?;
         let registration = node.registration.take().ok_or_else(not_found)?;

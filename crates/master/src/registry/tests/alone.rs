@@ -33,4 +33,6 @@ fn where_the_plain_contract_is_closed_a_stranger_learns_how_to_join_and_leaves_n
     assert!(refused.to_string().contains("--join"));
     assert!(nodes.by_id.is_empty());
     nodes.open_live("x", None, &local(), at(1_000)).unwrap_err();
+    // Nor whether somebody of that id is known.
+    assert_eq!(nodes.unregister("x", &local(), at(1_000)), Err(NodeRefusal::JoinRequired("x".into())));
 }

@@ -4,10 +4,11 @@ use super::*;
 use crate::registry::PlainFetch;
 use crate::registry::candidates::Readiness;
 
+/// Meeting, version, and the byte of which its hash is made.
+type Held<'a> = &'a [(&'a str, u64, u8)];
+
 /// Registers nodes of ours, each with its connection up, that hold this.
-fn with_nodes(
-    holding: &[(&str, &[(&str, u64, u8)])],
-) -> (Nodes, Vec<mpsc::Receiver<posthouse_protocol::live::LiveEvent>>) {
+fn with_nodes(holding: &[(&str, Held<'_>)]) -> (Nodes, Vec<mpsc::Receiver<posthouse_protocol::live::LiveEvent>>) {
     let mut nodes = open_to_all();
     let mut connections = Vec::new();
     for (id, held) in holding {

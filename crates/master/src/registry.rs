@@ -20,6 +20,7 @@ mod presence;
 mod probes;
 mod reach;
 mod refusal;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -28,7 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use posthouse_protocol::event::EventKind;
 use posthouse_protocol::legacy::{AvailableNodes, HeartbeatRequest, ListedNode, NodeView, RegisterRequest};
 use posthouse_protocol::live::ChallengeAnswer;
 use posthouse_protocol::node::NodeDetailView;
@@ -143,30 +143,38 @@ impl Registry {
     pub(crate) async fn register(&self, request: RegisterRequest, speaker: &Speaker) -> Result<(), NodeRefusal> {
         let RegisterRequest { node_id, address, posthouse, .. } = request;
         let arrival = Arrival::check(&node_id, &address, posthouse)?;
+        let outcome = self.settle_registration(&arrival, speaker).await;
+        if let Err(refusal) = &outcome {
+            self.with(|nodes, now| nodes.notice_refusal(&node_id, speaker, refusal, now));
+        }
+        outcome
+    }
+
+    async fn settle_registration(&self, arrival: &Arrival, speaker: &Speaker) -> Result<(), NodeRefusal> {
         for _ in 0..CHALLENGES_MAX {
-            let asked = self.with(|nodes, now| nodes.begin_registration(&arrival, speaker, now))?;
+            let asked = self.with(|nodes, now| nodes.begin_registration(arrival, speaker, now))?;
             let Registered::Asked { connection, answer } = asked else { return Ok(()) };
             if matches!(tokio::time::timeout(CHALLENGE_LIMIT, answer).await, Ok(Ok(()))) {
                 break;
             }
-            if self.with(|nodes, now| nodes.take_over(&arrival, speaker, connection, now))? {
+            if self.with(|nodes, now| nodes.take_over(arrival, speaker, connection, now))? {
                 return Ok(());
             }
         }
-        Err(self.with(|nodes, _| {
-            let node = nodes.by_id.get(arrival.id.as_str());
-            let address = node.map(|node| node.address.to_string()).unwrap_or_default();
-            let refusal = NodeRefusal::SecondInstance { id: node_id, address };
-            nodes.notice(EventKind::NodeRefused, &arrival.id.as_str().into(), refusal.to_string());
-            refusal
-        }))
+        let id = arrival.id.clone();
+        let address =
+            self.with(|nodes, _| nodes.by_id.get(id.as_str()).map(|node| node.address.to_string())).unwrap_or_default();
+        Err(NodeRefusal::SecondInstance { id, address })
     }
 
     /// Takes a heartbeat.
     pub(crate) fn heartbeat(&self, beat: HeartbeatRequest, speaker: &Speaker) -> Result<HeartbeatAnswer, NodeRefusal> {
         self.0.heartbeats.inc();
         self.with(|nodes, now| {
-            nodes.heartbeat(beat, speaker, now)?;
+            let id = beat.node_id.clone();
+            nodes
+                .heartbeat(beat, speaker, now)
+                .inspect_err(|refusal| nodes.notice_refusal(&id, speaker, refusal, now))?;
             Ok(HeartbeatAnswer { status: "success".to_owned(), timestamp: now.unix_seconds })
         })
     }

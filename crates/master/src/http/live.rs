@@ -50,7 +50,8 @@ pub(crate) async fn open(
     let lines = Lines { feed, sequence: 0, verified: verified.map(|Extension(verified)| verified) };
     let body = Body::from_stream(stream::unfold(lines, Lines::next));
     let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
-    let mut response = (headers, body).into_response();
+    // A reverse proxy shall not gather events before it passes them on.
+    let mut response = (headers, [("x-accel-buffering", "no")], body).into_response();
     response.extensions_mut().insert(SignedBody::of_stream());
     Ok(response)
 }

@@ -13,6 +13,7 @@ use super::holdings::Holding;
 use super::moment::Moment;
 use super::node::{Keys, Node};
 use super::refusal::NodeRefusal;
+use super::refused::ToldRefusals;
 use crate::config::NodesConfig;
 use crate::store::node_fetches::Fetch;
 use crate::store::node_history::Step;
@@ -28,6 +29,7 @@ pub(super) struct Nodes {
     pub(super) by_id: BTreeMap<Arc<str>, Node>,
     pub(super) config: NodesConfig,
     pub(super) unclaimed: Unclaimed,
+    pub(super) told_refusals: ToldRefusals,
     pub(super) next_connection: u64,
     /// Whether the rotation or somebody who waits for nodes has to look again.
     pub(super) has_changed: bool,
@@ -65,6 +67,7 @@ impl Nodes {
             by_id,
             config,
             unclaimed: Unclaimed::default(),
+            told_refusals: ToldRefusals::default(),
             next_connection: 0,
             has_changed: false,
             notices: Vec::new(),
@@ -94,6 +97,20 @@ impl Nodes {
 
     pub(super) fn notice(&mut self, kind: EventKind, node: &Arc<str>, reason: impl Into<String>) {
         self.notices.push(Notice { kind, node: node.clone(), reason: reason.into() });
+    }
+
+    /// Tells of a refusal that an operator ought to know of.
+    pub(super) fn notice_refusal(&mut self, id: &str, speaker: &Speaker, refusal: &NodeRefusal, now: Moment) {
+        let kind = match refusal {
+            NodeRefusal::SecondInstance { .. } => "second instance",
+            NodeRefusal::JoinRequired(_) => "join",
+            NodeRefusal::SignatureRequired(_) => "signature",
+            _ => return,
+        };
+        if self.told_refusals.is_news(id, speaker.peer, kind, now.ms) {
+            let reason = format!("{}: {refusal}", speaker.peer);
+            self.notice(EventKind::NodeRefused, &id.into(), reason);
+        }
     }
 
     /// Notes whether a node came or went since it was last looked at.
@@ -189,16 +206,26 @@ impl Nodes {
         self.notice(EventKind::NodeChanged, &id, reason);
     }
 
-    /// Forgets a node.
-    pub(super) fn remove(&mut self, id: &str) -> bool {
-        let Some(mut node) = self.by_id.remove(id) else { return false };
-        node.say_goodbye("节点已被管理员移除 / an administrator removed this node");
+    /// Takes a node out, with what is not yet written of it.
+    pub(super) fn take_out(&mut self, id: &str) -> Option<Node> {
+        let node = self.by_id.remove(id)?;
         self.unsaved.remove(id);
         self.unsaved_fetches.retain(|fetch| fetch.node_id != id);
         self.finished_steps.retain(|step| step.node_id != id);
         self.has_changed = true;
+        Some(node)
+    }
+
+    /// A node that was taken out is forgotten.
+    pub(super) fn forget(&mut self, mut node: Node) {
+        node.say_goodbye("节点已被管理员移除 / an administrator removed this node");
         self.notice(EventKind::NodeRemoved, &node.id, "");
-        true
+    }
+
+    /// A node that was taken out could not be forgotten.
+    pub(super) fn put_in(&mut self, node: Node) {
+        self.has_changed = true;
+        self.by_id.entry(node.id.clone()).or_insert(node);
     }
 
     /// A node joined: from now on it must sign. What spoke for its id before is put out.

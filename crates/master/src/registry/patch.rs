@@ -18,21 +18,23 @@ impl Registry {
         let _turn = self.0.writing.lock().await;
         let before = self.with(|nodes, _| nodes.by_id.get(id).map(|node| node.decision.clone()));
         let before = before.ok_or_else(|| NodeRefusal::NotFound(id.to_owned()))?;
-        let decision = patched(before, patch)?;
-        table::decide(&self.0.around.store, id, &decision).await?;
-        self.with(|nodes, _| nodes.decide(id, decision));
+        let decision = patched(before.clone(), patch)?;
+        // In memory first: from here on nothing is left undone when the administrator's client goes away.
+        self.with(|nodes, _| nodes.decide(id, decision.clone()));
+        if let Err(error) = table::decide(&self.0.around.store, id, &decision).await {
+            self.with(|nodes, _| nodes.decide(id, before));
+            return Err(error.into());
+        }
         Ok(self.view(id)?)
     }
 
     /// Removes a node with its secret and all that is known of it.
     pub(crate) async fn remove(&self, id: &str) -> Result<(), Error> {
         let _turn = self.0.writing.lock().await;
-        if self.with(|nodes, _| !nodes.by_id.contains_key(id)) {
-            return Err(NodeRefusal::NotFound(id.to_owned()).into());
-        }
-        table::remove(&self.0.around.store, id).await?;
-        self.with(|nodes, _| nodes.remove(id));
-        Ok(())
+        let node = self.with(|nodes, _| nodes.take_out(id)).ok_or_else(|| NodeRefusal::NotFound(id.to_owned()))?;
+        let removed = table::remove(&self.0.around.store, id).await;
+        self.with(|nodes, _| if removed.is_ok() { nodes.forget(node) } else { nodes.put_in(node) });
+        Ok(removed?)
     }
 }
 

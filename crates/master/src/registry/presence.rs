@@ -147,8 +147,11 @@ impl Nodes {
         registration.interval.observe(now.ms);
         registration.prove(now);
         registration.titles = titles;
+        if registration.reported.is_some() {
+            return;
+        }
         let holdings = Holdings::listed(&registration.titles, synced);
-        if registration.reported.is_some() || registration.holdings == holdings {
+        if registration.holdings == holdings {
             return;
         }
         let before = std::mem::replace(&mut registration.holdings, holdings);

@@ -85,6 +85,9 @@ impl Registry {
 
     /// A node that an administrator wants probed now.
     pub(crate) fn probe_target(&self, id: &str) -> Result<ProbeTarget, NodeRefusal> {
-        self.with(|nodes, _| nodes.by_id.get(id).and_then(target)).ok_or_else(|| NodeRefusal::NotFound(id.to_owned()))
+        self.with(|nodes, _| match nodes.by_id.get(id) {
+            None => Err(NodeRefusal::NotFound(id.to_owned())),
+            Some(node) => target(node).ok_or_else(|| NodeRefusal::NotRegistered(id.to_owned())),
+        })
     }
 }

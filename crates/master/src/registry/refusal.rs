@@ -14,6 +14,9 @@ pub enum NodeRefusal {
     /// Nobody of this id is known, or registered.
     #[error("Node {0} not found")]
     NotFound(String),
+    /// It is known, but not registered now.
+    #[error("节点 {0} 当前未注册 / node {0} is not registered now")]
+    NotRegistered(String),
     /// The id has a secret, and the request is not signed with it.
     #[error("节点 {0} 已加入本主控，请求必须签名 / node {0} has joined this master: its requests must be signed")]
     SignatureRequired(String),
@@ -77,7 +80,7 @@ impl NodeRefusal {
             Self::SignatureRequired(_) | Self::JoinRequired(_) => ErrorCode::SecretRequired,
             Self::AnotherNode { .. } | Self::Disabled(_) => ErrorCode::Forbidden,
             Self::SecondInstance { .. } => ErrorCode::SecondInstance,
-            Self::TooMany => ErrorCode::Conflict,
+            Self::TooMany | Self::NotRegistered(_) => ErrorCode::Conflict,
         }
     }
 }

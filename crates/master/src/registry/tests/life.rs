@@ -117,7 +117,9 @@ fn what_an_administrator_decides_is_in_force_at_once() {
     assert_eq!((told(&nodes, &signed), told(&nodes, &local())), (0, 1));
     nodes.decide("n", decided(NodeState::Enabled));
     assert_eq!((told(&nodes, &signed), obstacle(&nodes, "n", 2_000)), (1, None));
-    assert!(nodes.remove("n") && nodes.by_id.is_empty());
+    let node = nodes.take_out("n").unwrap();
+    nodes.forget(node);
+    assert!(nodes.by_id.is_empty());
 }
 
 #[test]

@@ -83,6 +83,7 @@ pub(crate) async fn probe(
 pub(crate) struct HistoryQuery {
     /// `minute` (two days, when absent) or `quarter` (sixty days).
     #[serde(default)]
+    #[param(inline)]
     series: Series,
 }
 

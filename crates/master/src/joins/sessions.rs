@@ -27,6 +27,10 @@ pub(super) struct Session {
 }
 
 impl Session {
+    fn is_over(&self) -> bool {
+        self.is_accepted.try_lock().is_ok_and(|is_accepted| *is_accepted)
+    }
+
     pub(super) fn new(hello: JoinHello, exchange: MasterExchange) -> Self {
         Self { since: Instant::now(), hello, exchange, is_accepted: tokio::sync::Mutex::new(false) }
     }
@@ -41,7 +45,10 @@ impl Sessions {
         let mut sessions = self.0.lock();
         sessions.retain(|_, session| session.since.elapsed() < SESSION_LIMIT);
         if sessions.len() >= SESSIONS_MAX {
-            return Err(JoinRefusal::TooMany);
+            // Those that are over are kept only in case that their last answer was lost.
+            let over = sessions.iter().filter(|(_, session)| session.is_over());
+            let oldest = over.min_by_key(|(_, session)| session.since).map(|(name, _)| name.clone());
+            sessions.remove(&oldest.ok_or(JoinRefusal::TooMany)?);
         }
         sessions.insert(session.exchange.offer.session.clone(), Arc::new(session));
         Ok(())

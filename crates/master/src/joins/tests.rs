@@ -165,6 +165,24 @@ async fn an_id_joins_again_only_after_it_was_removed() {
 }
 
 #[tokio::test]
+async fn a_whole_building_joins_by_one_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::new(folder.path()).await;
+    let code = site.code(150, 60).await;
+    for number in 0..150 {
+        site.join(&code.code, &format!("pc-{number}")).await.unwrap();
+    }
+    assert_eq!(site.used(&code).await, 150);
+    // Exchanges that nobody ends are few.
+    let endless = site.code(200, 60).await.code;
+    let mut began = 0;
+    while site.shake_hands(&endless, &format!("slow-{began}")).await.is_ok() {
+        began += 1;
+    }
+    assert_eq!(began, 100);
+}
+
+#[tokio::test]
 async fn a_code_made_by_another_process_is_honoured_and_only_while_a_master_runs() {
     let folder = tempfile::tempdir().unwrap();
     let data = DataDir::open(Some(folder.path()), Role::Master).unwrap();

@@ -71,8 +71,12 @@ impl Custody {
 
 /// Whether the file is as it was when its bytes were verified. If not it is no longer served, and read anew.
 pub(crate) async fn is_unchanged(node: &Node, package: &Arc<Package>) -> bool {
-    let (path, stamp) = (package.path.clone(), package.stamp);
-    if blocking(move || Stamp::of(&path).is_ok_and(|now| now == stamp)).await {
+    if is_as_verified(package).await {
+        return true;
+    }
+    // A newer version may be taking its place.
+    let _turn = node.shelf.turn(&package.meeting.key()).await;
+    if is_as_verified(package).await {
         return true;
     }
     if node.shelf.suspect(package) {
@@ -80,6 +84,11 @@ pub(crate) async fn is_unchanged(node: &Node, package: &Arc<Package>) -> bool {
         node.custody.ask(Urgency::NotServed, package.meeting.key());
     }
     false
+}
+
+async fn is_as_verified(package: &Arc<Package>) -> bool {
+    let (path, stamp) = (package.path.clone(), package.stamp);
+    blocking(move || Stamp::of(&path).is_ok_and(|now| now == stamp)).await
 }
 
 /// Reads what is to be read, glances at the rest, notes downloads.

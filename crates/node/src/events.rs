@@ -1,6 +1,7 @@
 //! What happened to this node, and why: recorded without waiting, written in order, read back by id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use posthouse_protocol::event::{Event, EventKind, EventPage};
 use posthouse_runtime::clock::Clock;
@@ -13,6 +14,8 @@ use crate::store::events::{self, NewEvent};
 
 /// At most so many are written in one transaction.
 const BATCH: usize = 100;
+/// After the database refused, as on a full disk.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A cloneable handle.
 #[derive(Debug, Clone)]
@@ -99,23 +102,32 @@ async fn write(events: Events, stop: CancellationToken, report: Report) {
             _ = queued.recv_many(&mut batch, BATCH) => {}
             () = stop.cancelled() => return,
         }
-        match events::append(&events.0.store, std::mem::take(&mut batch)).await {
-            Ok(newest) => {
-                events.0.newest.send_replace(newest);
-                report.completed();
+        loop {
+            match events::append(&events.0.store, batch.clone()).await {
+                Ok(newest) => {
+                    events.0.newest.send_replace(newest);
+                    report.completed();
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "events wait for the database");
+                    report.failed(error);
+                }
             }
-            Err(error) => {
-                tracing::error!(%error, "events are lost");
-                report.failed(error);
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
+                () = stop.cancelled() => {
+                    tracing::error!(count = batch.len(), "events are lost");
+                    return;
+                }
             }
         }
+        batch.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use posthouse_runtime::paths::{DataDir, Role};
 
     use super::*;

@@ -26,7 +26,8 @@ pub(crate) struct Placed {
     pub(crate) change_token: Option<String>,
 }
 
-/// Puts it on the shelf in place of an older version, whose downloads go on to their end.
+/// Puts it on the shelf in place of an older version, whose downloads go on to their end. The caller has had the
+/// meeting's turn since before the file came to its place.
 pub(crate) async fn shelve(node: &Node, placed: Placed) -> Result<(), FetchError> {
     let Placed { meeting, title, version, hash, size_bytes, path, standing, change_token } = placed;
     let before = node.shelf.sound(&meeting.key());
@@ -84,7 +85,7 @@ pub(crate) fn slot_of(row: &PackageRow, condition: Condition) -> Slot {
 /// The same bytes are right: under this version, with this state of the file.
 pub(crate) async fn confirm(node: &Node, package: &Arc<Package>, version: u64, stamp: Stamp) {
     let now = node.clock.now_seconds();
-    let confirmed = node.shelf.confirm(&package.meeting.key(), version, stamp, now);
+    let confirmed = node.shelf.confirm(package, version, stamp, now);
     save(node, confirmed).await;
 }
 
@@ -96,8 +97,17 @@ pub(crate) async fn save(node: &Node, slot: Option<Slot>) {
     }
 }
 
-/// Takes a package from shelf, disk and database, and says why.
+/// Takes a package from shelf, disk and database, and says why. One whose meeting is in progress again by now stays.
 pub(crate) async fn remove(node: &Node, meeting: &MeetingId, kind: EventKind, reason: &str) {
+    let _turn = node.shelf.turn(&meeting.key()).await;
+    if node.shelf.slot(&meeting.key()).is_some_and(|slot| slot.standing == Standing::Active) {
+        return;
+    }
+    remove_in_turn(node, meeting, kind, reason).await;
+}
+
+/// The same for a caller that has the meeting's turn and knows what it does.
+pub(crate) async fn remove_in_turn(node: &Node, meeting: &MeetingId, kind: EventKind, reason: &str) {
     let slot = node.shelf.take(&meeting.key());
     let (store, of_disk) = (node.package_store(), meeting.clone());
     match blocking(move || store.remove(&of_disk)).await {

@@ -169,7 +169,8 @@ pub(crate) async fn watch(node: Node, report: Report) {
         .ok();
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = stamp(&node).await;
+    // Whoever was quick edited the file before it was watched.
+    let mut seen = None;
     loop {
         let changed = async {
             match &mut watch {

@@ -3,7 +3,7 @@
 //!
 //! Only a package whose bytes were verified is ever [`Condition::Sound`], and only such a one is served or reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use posthouse_protocol::legacy::{MeetingTitle, NodeMeeting};
 use posthouse_protocol::node::HeldPackage;
 use posthouse_protocol::{ContentHash, MeetingId};
 use posthouse_runtime::http::package_body::ServedPackage;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use crate::store::packages::{PackageRow, Served};
 
@@ -206,11 +206,13 @@ pub(crate) struct Shelf {
     /// Never held across an await: the map is read for every download.
     slots: Mutex<BTreeMap<String, Slot>>,
     changes: watch::Sender<u64>,
+    /// Of meetings whose file and slot are being changed together.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Default for Shelf {
     fn default() -> Self {
-        Self { slots: Mutex::default(), changes: watch::Sender::new(0) }
+        Self { slots: Mutex::default(), changes: watch::Sender::new(0), turns: Mutex::default() }
     }
 }
 
@@ -218,6 +220,17 @@ impl Shelf {
     /// Counts changes of what is reported to the master.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Held by whoever changes a meeting's file together with its slot, and by whoever concludes from the difference of
+    /// the two that the file was changed by somebody else.
+    pub(crate) async fn turn(&self, key: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock();
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            turns.entry(key.to_owned()).or_default().clone()
+        };
+        turn.lock_owned().await
     }
 
     /// Puts a package, or a file to be looked at, in its place.
@@ -264,10 +277,17 @@ impl Shelf {
     }
 
     /// The same bytes are right under another version, or were found right again.
-    pub(crate) fn confirm(&self, key: &str, version: u64, stamp: Stamp, verified_at: f64) -> Option<Slot> {
+    /// Nothing is when others took their place meanwhile.
+    pub(crate) fn confirm(
+        &self,
+        confirmed: &Arc<Package>,
+        version: u64,
+        stamp: Stamp,
+        verified_at: f64,
+    ) -> Option<Slot> {
         let mut slots = self.slots.lock();
-        let slot = slots.get_mut(key)?;
-        let package = slot.sound()?;
+        let slot = slots.get_mut(&confirmed.meeting.key())?;
+        let package = slot.sound().filter(|package| package.hash() == confirmed.hash())?;
         let is_reported_anew = package.version() != version;
         slot.condition = Condition::Sound(Arc::new(package.with(version, stamp, verified_at)));
         let confirmed = slot.clone();

@@ -35,10 +35,17 @@ pub(super) async fn examine(node: &Node, key: &str) -> io::Result<()> {
     let is_known = !matches!(slot.condition, Condition::Suspect(None));
     let (path, stop) = (node.package_store().package_path(&slot.meeting), node.stop.clone());
     let read_path = path.clone();
-    let found = blocking(move || read(&read_path, is_known, &stop)).await?;
+    let mut found = blocking(move || read(&read_path, is_known, &stop)).await?;
+    let _turn = node.shelf.turn(key).await;
     if !is_still(node, &slot) {
         // A newer version took its place meanwhile.
         return Ok(());
+    }
+    if let Found::Bytes(_, stamp) = found {
+        let read_path = path.clone();
+        if !blocking(move || Stamp::of(&read_path).is_ok_and(|now| now == stamp)).await {
+            found = Found::Undecided;
+        }
     }
     let meeting = &slot.meeting;
     match (found, &slot.condition) {
@@ -100,7 +107,7 @@ fn hash_until(path: &Path, stop: &CancellationToken) -> io::Result<Option<Conten
     }
 }
 
-/// Touched, but the same bytes.
+/// Touched, but the same bytes. The caller has the meeting's turn, as in the two below.
 async fn restore(node: &Node, slot: &Slot, row: &PackageRow, stamp: Stamp, path: std::path::PathBuf) -> io::Result<()> {
     let row = PackageRow {
         stamp,
@@ -141,6 +148,6 @@ async fn adopt(node: &Node, slot: &Slot, hash: ContentHash, stamp: Stamp, path: 
 
 async fn damaged(node: &Node, meeting: &MeetingId, reason: &str) {
     tracing::error!(%meeting, reason, "a package is damaged; it is removed, and fetched again if it is needed");
-    placing::remove(node, meeting, EventKind::PackageDamaged, reason).await;
+    placing::remove_in_turn(node, meeting, EventKind::PackageDamaged, reason).await;
     node.sync.wake();
 }

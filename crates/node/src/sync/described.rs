@@ -229,6 +229,7 @@ async fn finish(node: &Node, job: &Job, described: &DescribedPackage, assembly: 
         discard(assembly).await;
         return Err(FetchError::Contradiction("package-description"));
     }
+    let _turn = node.shelf.turn(&job.wanted.meeting.key()).await;
     let stored = blocking(move || assembly.place()).await.map_err(|error| FetchError::of_disk(&error, &root))?;
     let PackageDescription { hash, size_bytes, .. } = described.description;
     let standing = if job.is_asked_by_master() { Standing::Active } else { Standing::Unknown };

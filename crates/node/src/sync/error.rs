@@ -114,6 +114,6 @@ impl From<PackageError> for FetchError {
 
 impl From<StoreError> for FetchError {
     fn from(error: StoreError) -> Self {
-        Self::Disk(error.to_string())
+        if error.is_storage_full() { Self::DiskFull("node.db".to_owned()) } else { Self::Disk(error.to_string()) }
     }
 }

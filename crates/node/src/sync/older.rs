@@ -142,6 +142,7 @@ async fn shelve(
     if let Err(error) = sound {
         return Err(discarded(incoming, error.into()).await);
     }
+    let _turn = node.shelf.turn(&meeting.key()).await;
     let stored = blocking(move || incoming.place()).await.map_err(|error| FetchError::of_disk(&error, &root))?;
     let placed = Placed {
         meeting: meeting.clone(),

@@ -8,6 +8,7 @@ use posthouse_protocol::node::{NodeDetailView, NotChosenCause};
 use serde_json::{Value, json};
 
 use crate::admin::Admin;
+use crate::answer::{Answer, http_client};
 use crate::config;
 use crate::process::{Launch, Process};
 use crate::tablet::Tablet;
@@ -137,7 +138,14 @@ impl MasterSetup {
         Ok(Master { process, base, admin, setup: self })
     }
 
+    /// Waits until it says that requests may come, as load balancers do, and signs in.
     async fn sign_in(&self, base: &str) -> Result<Admin> {
+        let status = format!("{base}/api/status");
+        let http = http_client()?;
+        wait_until("the master is healthy", PATIENCE, || async {
+            Answer::to(http.get(&status)).await?.expect(200).map(drop)
+        })
+        .await?;
         Admin::sign_in(base, self.password.as_deref().unwrap_or_default()).await
     }
 }

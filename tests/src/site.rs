@@ -66,6 +66,20 @@ impl Site {
         NodeSetup::new(&self.data(id), id)
     }
 
+    /// A node to be whose master is away: nothing listens where it looks for it.
+    #[must_use]
+    pub fn lonely_setup(&self, id: &str) -> NodeSetup {
+        self.node_setup(id).plain("127.0.0.1:9")
+    }
+
+    /// A running node whose master is away.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn lonely_node(&self, id: &str) -> Result<Node> {
+        self.lonely_setup(id).start().await
+    }
+
     /// A running node that joined `master` by a code.
     ///
     /// # Errors

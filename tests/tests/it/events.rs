@@ -97,9 +97,10 @@ async fn events_of_a_master() -> Result<()> {
     let mut node = node;
     node.process.stop().await?;
     master.admin.end("m-1").await?;
+    admin.send(Method::POST, "/api/v1/join-codes", &serde_json::json!({ "uses": 1 })).await?.expect(200)?;
     let told = wait_until("it is told", PATIENCE, || async {
         let events = all(|path| admin.request(Method::GET, path)).await?;
-        ensure!(kinds(&events).contains(&EventKind::MeetingEnded), "{events:?}");
+        ensure!(kinds(&events).contains(&EventKind::JoinCodeCreated), "{events:?}");
         anyhow::Ok(events)
     })
     .await?;

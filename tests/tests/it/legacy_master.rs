@@ -34,6 +34,7 @@ async fn master_as_recorded(site: &Site) -> Result<Master> {
     body["part"][0]["duration_minutes"] = json!(10);
     master.admin.send(http::Method::POST, "/api/v1/meetings/", &body).await?.expect(200)?;
     master.admin.start("m-001").await?;
+    master.wait_for_new_token("none").await?;
 
     let files = master.admin.upload(vec![paper("a.pdf", 4)]).await?;
     let mut body = NewMeeting { id: "m-9".into(), title: "t9".into(), agenda: vec![("a".into(), files)] }.to_json();

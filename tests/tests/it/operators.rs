@@ -121,7 +121,7 @@ const NODE: &str = "
 async fn the_description_of_the_api_is_whole_and_true() -> Result<()> {
     let site = Site::new()?;
     let master = site.master().await?;
-    let node = site.node_setup("east").start().await?;
+    let node = site.lonely_node("east").await?;
     let router_of_master = include_str!("../../../crates/master/src/router.rs");
     let router_of_node = include_str!("../../../crates/node/src/http.rs");
     for (base, expected, router) in [(&master.base, MASTER, router_of_master), (&node.base, NODE, router_of_node)] {
@@ -173,7 +173,7 @@ fn links(html: &str) -> Vec<String> {
 async fn its_page_comes_from_the_program_alone() -> Result<()> {
     let site = Site::new()?;
     let master = site.master().await?;
-    let node = site.node_setup("east").start().await?;
+    let node = site.lonely_node("east").await?;
     for base in [&master.base, &node.base] {
         let page = get(base, "/api/docs/").await?.expect(200)?;
         assert!(page.header("content-type").starts_with("text/html"), "{base}");
@@ -285,7 +285,7 @@ async fn logs_are_rotated_by_size_and_the_oldest_go() -> Result<()> {
     let site = Site::new()?;
     let keys = json!({ "logging": { "maxFileSize": 5000, "backupCount": 2 } });
     let master = site.master_setup().config(&keys).start().await?;
-    let node = site.node_setup("east").config(&keys).start().await?;
+    let node = site.lonely_setup("east").config(&keys).start().await?;
     for number in 0..120 {
         let interval = 10 + number % 200;
         node.post("/api/config/heartbeat", &json!(interval)).await?.expect(200)?;

@@ -38,7 +38,7 @@ fn from_elsewhere(node: &Node, method: Method, path: &str) -> reqwest::RequestBu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_elsewhere_the_control_routes_need_the_password() -> Result<()> {
     let site = Site::new()?;
-    let node = site.node_setup("east").start().await?;
+    let node = site.lonely_node("east").await?;
     for (method, path) in CONTROL {
         let answer = Answer::to(from_elsewhere(&node, method.clone(), path)).await?.expect(403)?;
         assert!(answer.detail()?.contains("reset-password"), "{method} {path} says how to set one: {}", answer.text());
@@ -85,7 +85,7 @@ async fn from_elsewhere_the_control_routes_need_the_password() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_ones_are_slowed_down_and_then_refused() -> Result<()> {
     let site = Site::new()?;
-    let node = site.node_setup("east").start().await?;
+    let node = site.lonely_node("east").await?;
     new_password(&node).await?;
     let mut seen = Vec::new();
     for number in 0..12 {
@@ -105,7 +105,7 @@ async fn wrong_ones_are_slowed_down_and_then_refused() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_switch_demands_it_here_too() -> Result<()> {
     let site = Site::new()?;
-    let node = site.node_setup("east").start().await?;
+    let node = site.lonely_node("east").await?;
     let here = async |password: Option<&str>| -> Result<u16> {
         let mut request = node.request(Method::GET, "/api/config");
         if let Some(password) = password {

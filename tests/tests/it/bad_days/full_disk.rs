@@ -39,7 +39,10 @@ async fn full_disk_of_a_node() -> Result<()> {
         })
         .await?;
     let storage = node.data().join("storage");
-    assert!(told.contains(&storage.display().to_string()), "it names the folder: {told}");
+    let names_what_is_full = told.contains(&storage.display().to_string()) || told.contains("node.db");
+    assert!(names_what_is_full, "{told}");
+    let problem = node.detail().await?.problem;
+    assert!(problem.is_some_and(|problem| told.contains(&problem)), "it is a problem: {told}");
     stays("it serves what it has", Duration::from_secs(3), || async {
         let answer = node.get("/api/v1/meetings/m-1/download-package").await?.expect(200)?;
         ensure!(answer.body == first, "other bytes");

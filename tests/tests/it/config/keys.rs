@@ -194,11 +194,12 @@ async fn so_many_downloads_at_a_time() -> Result<()> {
         if held == 3 { Ok(()) } else { Err(format!("{held}")) }
     })
     .await?;
-    edit(&node, json!({ "network": { "maxConcurrentDownloads": 3 } })).await?;
     let ids: Vec<String> = (1..=6).map(|seed| format!("m-{seed}")).collect();
     for seed in 4..=6 {
-        master.put_meeting(&format!("m-{seed}"), "会议", package(150_000, seed)?);
+        master.put_meeting(&format!("m-{seed}"), "会议", package(300_000, seed)?);
     }
+    // Whoever waits for a place gets one at once.
+    edit(&node, json!({ "network": { "maxConcurrentDownloads": 4 } })).await?;
     wait_until("three at a time", PATIENCE, || async {
         let (under_way, _) = under_way(&ids).await?;
         ensure!(under_way == 3, "{under_way}");

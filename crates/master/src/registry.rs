@@ -253,7 +253,7 @@ impl Registry {
         self.with(|nodes, now| nodes.list(now))
     }
 
-    /// Addresses of the nodes that are online and not disabled.
+    /// Addresses of the nodes that are online and take downloads.
     pub(crate) fn available(&self) -> AvailableNodes {
         self.with(|nodes, now| nodes.available(now))
     }

@@ -19,6 +19,7 @@ use posthouse_protocol::{ContentHash, MeetingId};
 use posthouse_runtime::clock::Clock;
 use posthouse_runtime::metrics::{Counter, Metrics};
 use posthouse_runtime::tasks::Report;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::place::Place;
@@ -173,23 +174,23 @@ impl Rotations {
     pub(crate) async fn run(self, stop: CancellationToken, report: Report) {
         let mut catalog = self.0.catalog.clone();
         let mut nodes = self.0.registry.changed();
+        let mut sweeps = tokio::time::interval(SWEEP_PAUSE);
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Whatever happened before this loop began.
         catalog.mark_changed();
         loop {
-            let is_changed = tokio::select! {
+            tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                outcome = catalog.changed() => outcome.is_ok(),
-                outcome = nodes.changed() => outcome.is_ok(),
-                () = tokio::time::sleep(SWEEP_PAUSE) => false,
-            };
-            if !is_changed {
-                self.0.registry.sweep();
-                report.completed();
-                report.next_in(SWEEP_PAUSE);
-                if !nodes.has_changed().unwrap_or(false) {
+                // Before the others, so that no stream of changes keeps it from being done.
+                _ = sweeps.tick() => {
+                    self.0.registry.sweep();
+                    report.completed();
+                    report.next_in(SWEEP_PAUSE);
                     continue;
                 }
+                Ok(()) = catalog.changed() => {}
+                Ok(()) = nodes.changed() => {}
             }
             catalog.mark_unchanged();
             nodes.mark_unchanged();
@@ -201,20 +202,33 @@ impl Rotations {
 }
 
 impl Picture {
-    fn find(&self, meeting: &MeetingId) -> Option<&Rotation> {
+    fn find(&self, meeting: &MeetingId) -> Option<&Arc<Rotation>> {
         let asked = meeting.as_str().bytes().map(|byte| byte.to_ascii_lowercase());
         let found = self.rotations.binary_search_by(|rotation| rotation.key.bytes().cmp(asked.clone()));
-        found.ok().map(|place| &*self.rotations[place])
+        found.ok().map(|place| &self.rotations[place])
     }
 }
 
 impl Rotation {
-    /// The rotation of what is served now, going on where `before` is.
-    fn after(before: Option<&Rotation>, meeting: &MeetingId, version: &PackageVersion, served: Served) -> Arc<Self> {
+    /// The rotation of what is served now, going on where `before` is. When nothing changed it is that one, so that no
+    /// turn that is taken meanwhile is lost.
+    fn after(
+        before: Option<&Arc<Rotation>>,
+        meeting: &MeetingId,
+        version: &PackageVersion,
+        served: Served,
+    ) -> Arc<Self> {
         let PackageVersion { version, hash, .. } = version;
         let turns = match before {
             None => Turns::new(served),
-            Some(before) => before.turns.lock().followed_by(served, before.version == *version && before.hash == *hash),
+            Some(before) => {
+                let is_same_version = before.version == *version && before.hash == *hash;
+                let turns = before.turns.lock();
+                if is_same_version && before.meeting == *meeting && turns.are_of(&served) {
+                    return before.clone();
+                }
+                turns.followed_by(served, is_same_version)
+            }
         };
         Arc::new(Self {
             key: meeting.key(),
@@ -230,6 +244,13 @@ impl Turns {
     fn new(served: Served) -> Self {
         let places: Vec<Place> = served.candidates.into_iter().map(Place::from).collect();
         Self { wheel: Wheel::new(places.iter().map(Place::weight).collect()), places }
+    }
+
+    /// Whether these are the candidates, at the same addresses and with the same weights.
+    fn are_of(&self, served: &Served) -> bool {
+        let candidates = &served.candidates;
+        self.places.len() == candidates.len()
+            && self.places.iter().zip(candidates).all(|(place, candidate)| place.is_of(candidate))
     }
 
     /// The turns of these candidates, where those that stay keep their standing, and their links if they are still of

@@ -55,10 +55,10 @@ impl Nodes {
         self.by_id.values().filter_map(listed).collect()
     }
 
-    /// Addresses of the nodes that are online and not disabled.
+    /// Addresses of the nodes that are online and take downloads.
     pub(super) fn available(&self, now: Moment) -> AvailableNodes {
         let is_available = |node: &&Node| {
-            node.decision.state != NodeState::Disabled
+            node.decision.state == NodeState::Enabled
                 && node.registration.as_ref().is_some_and(|known| known.is_online(now) && !known.is_lost())
         };
         let nodes: Vec<String> =

@@ -41,16 +41,25 @@ impl Place {
         i64::from(self.candidate.weight)
     }
 
+    /// Whether this is the place of that very candidate.
+    pub(super) fn is_of(&self, candidate: &Candidate) -> bool {
+        self.candidate.id == candidate.id && self.candidate.weight == candidate.weight && self.leads_to(candidate)
+    }
+
     /// Takes over the link of the same node in the rotation before, if it still leads there.
     pub(super) fn keep_link(&mut self, before: &Self) {
-        let is_same_key = match (&self.candidate.link, &before.candidate.link) {
+        if before.leads_to(&self.candidate) {
+            self.link.clone_from(&before.link);
+        }
+    }
+
+    fn leads_to(&self, candidate: &Candidate) -> bool {
+        let is_same_key = match (&self.candidate.link, &candidate.link) {
             (Some(now), Some(then)) => Arc::ptr_eq(now, then),
             (None, None) => true,
             _ => false,
         };
-        if is_same_key && self.candidate.address == before.candidate.address {
-            self.link.clone_from(&before.link);
-        }
+        is_same_key && self.candidate.address == candidate.address
     }
 
     /// The value of `Location` for this package at this node. `None` only for an address that cannot stand in a

@@ -77,7 +77,10 @@ type Sent = (u64, Result<(), ClientError>);
 async fn attend(node: &Node, link: Arc<Link>, report: &Report) {
     let mut settings = node.settings.subscribe();
     let mut changes = node.shelf.changes();
-    let mut interval = settings.borrow_and_update().heartbeat_interval;
+    let (mut interval, mut public) = {
+        let config = settings.borrow_and_update();
+        (config.heartbeat_interval, config.public.clone())
+    };
     let mut ticks = ticks_of(interval);
     let mut backoff = Backoff::default();
     let mut registering: Option<BoxFuture<'_, Sent>> = Some(register(node, &link, 0).boxed());
@@ -140,10 +143,18 @@ async fn attend(node: &Node, link: Arc<Link>, report: &Report) {
                 }
             }
             Ok(()) = settings.changed() => {
-                let wanted = settings.borrow_and_update().heartbeat_interval;
-                if wanted != interval {
-                    interval = wanted;
+                let config = settings.borrow_and_update().clone();
+                if config.heartbeat_interval != interval {
+                    interval = config.heartbeat_interval;
                     ticks = ticks_of(interval);
+                }
+                if config.public != public {
+                    public.clone_from(&config.public);
+                    // Clients are sent to the new address from now on.
+                    if link.is_registered() {
+                        sent += 1;
+                        beats.push(beat(node, &link, sent, Duration::ZERO));
+                    }
                 }
             }
         }

@@ -131,6 +131,7 @@ async fn take_effect(node: &Node, before: &NodeConfig, packages: Option<PackageS
     if let Some(left) = node.uplink.refresh(&config) {
         node.tasks.spawn("unregister", async move { presence::unregister(&left).await });
     }
+    node.sync.outlook.lock().forgive();
     node.sync.fetches.limit_changed();
     space::tidy(node).await;
     node.sync.wake();

@@ -61,8 +61,8 @@ impl Sync {
     }
 
     /// Remembers why a package is not here; whether that is news.
-    pub(crate) fn note_failure(&self, meeting: &MeetingId, error: &error::FetchError) -> bool {
-        self.outlook.lock().note_failure(meeting, error)
+    pub(crate) fn note_failure(&self, wanted: &Wanted, error: &error::FetchError, pause: Duration) -> bool {
+        self.outlook.lock().note_failure(wanted, error, pause)
     }
 }
 
@@ -101,6 +101,7 @@ pub(crate) async fn run(node: Node, report: Report) {
                 changed = links.changed() => {
                     // What was asked of the old master may not be what the new one has.
                     node.sync.fetches.interrupt_all();
+                    node.sync.outlook.lock().forgive();
                     if changed.is_err() { return }
                     break;
                 }
@@ -163,7 +164,7 @@ async fn want(node: &Node, wanted: Wanted) {
         _ => None,
     };
     let Some(slot) = node.shelf.slot(&wanted.meeting.key()) else {
-        fetches::fetch(node, wanted, true);
+        fetch(node, wanted);
         return;
     };
     // What was adopted is taken to be what the older master has now.
@@ -180,9 +181,13 @@ async fn want(node: &Node, wanted: Wanted) {
             node.sync.note_success(&wanted.meeting);
         }
         Here::NotYetKnown => node.custody.wake(),
-        Here::No => {
-            fetches::fetch(node, wanted, true);
-        }
+        Here::No => fetch(node, wanted),
+    }
+}
+
+fn fetch(node: &Node, wanted: Wanted) {
+    if !node.sync.outlook.lock().failed_just_now(&wanted) {
+        fetches::fetch(node, wanted, true);
     }
 }
 

@@ -3,6 +3,9 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use http::StatusCode;
+use posthouse_protocol::ErrorCode;
 use posthouse_protocol::config::NodeConfigFile;
 use posthouse_protocol::legacy::Success;
 use posthouse_runtime::config_file;
@@ -62,8 +65,14 @@ pub(super) async fn change(
 pub(super) async fn change_heartbeat(
     _: Control,
     State(node): State<Node>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Success>, ApiError> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(ErrorCode::TooLarge, "请求体过大 / the request body is too large")
+        }
+        _ => ApiError::invalid("无效的心跳间隔请求格式"),
+    })?;
     let seconds = serde_json::from_slice::<Value>(&body).ok().and_then(|value| match &value {
         Value::Object(fields) => fields.get("interval").and_then(Value::as_i64),
         other => other.as_i64(),

@@ -128,7 +128,9 @@ fn failed(node: &Node, job: &Job, error: &FetchError) {
         tracing::debug!(%meeting, %error, "a package that a client asked for cannot be had");
         return;
     }
-    if node.sync.note_failure(meeting, error) {
+    // The next poll by the clock tries again; one in between does not.
+    let pause = node.settings.now().sync_interval.mul_f32(0.9);
+    if node.sync.note_failure(&job.wanted, error, pause) {
         tracing::error!(%meeting, %error, "a package could not be fetched");
         let kind = if error.is_want_of_room() { EventKind::StorageFull } else { EventKind::SyncFailed };
         node.events.record(kind, Some(meeting.as_str()), error.to_string());

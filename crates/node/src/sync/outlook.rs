@@ -1,10 +1,12 @@
 //! What is known of the master's wishes and of what became of them; the words of `sync_status` come from here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use posthouse_protocol::MeetingId;
+use tokio::time::Instant;
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, Target, Wanted};
 use super::error::FetchError;
 
 /// The state of sync as people see it.
@@ -25,6 +27,9 @@ pub(crate) struct Failure {
     text: String,
     is_local: bool,
     is_want_of_room: bool,
+    target: Target,
+    /// Before then the same is not tried again, however often the node is told to look.
+    not_before: Instant,
 }
 
 impl Default for Outlook {
@@ -45,12 +50,31 @@ impl Outlook {
         self.agenda.as_ref().is_some_and(|agenda| agenda.is_active(meeting))
     }
 
-    pub(super) fn note_failure(&mut self, meeting: &MeetingId, error: &FetchError) -> bool {
-        let failure =
-            Failure { text: error.to_string(), is_local: error.is_local(), is_want_of_room: error.is_want_of_room() };
-        let before = self.failures.insert(meeting.key(), failure.clone());
+    pub(super) fn note_failure(&mut self, wanted: &Wanted, error: &FetchError, pause: Duration) -> bool {
+        let (text, is_want_of_room) = (error.to_string(), error.is_want_of_room());
+        let failure = Failure {
+            text: text.clone(),
+            is_local: error.is_local(),
+            is_want_of_room,
+            target: wanted.target.clone(),
+            not_before: Instant::now() + pause,
+        };
+        let before = self.failures.insert(wanted.meeting.key(), failure);
         // The figures in a want of room may differ each time; that it is one is not news.
-        before.is_none_or(|before| before != failure && !(before.is_want_of_room && failure.is_want_of_room))
+        before.is_none_or(|before| before.text != text && !(before.is_want_of_room && is_want_of_room))
+    }
+
+    /// Whether this failed a moment ago. Room may have been made in between, so a want of it does not count.
+    pub(super) fn failed_just_now(&self, wanted: &Wanted) -> bool {
+        self.failures.get(&wanted.meeting.key()).is_some_and(|failure| {
+            failure.target == wanted.target && !failure.is_want_of_room && Instant::now() < failure.not_before
+        })
+    }
+
+    /// What failed may be tried again at once: something changed that may help.
+    pub(crate) fn forgive(&mut self) {
+        let now = Instant::now();
+        self.failures.values_mut().for_each(|failure| failure.not_before = now);
     }
 
     /// A package came onto the shelf at this time.
@@ -79,24 +103,37 @@ impl Outlook {
 
 #[cfg(test)]
 mod tests {
+    use posthouse_protocol::ContentHash;
+
     use super::*;
 
     #[test]
     fn the_words_follow_what_happens_and_a_failure_is_news_once() {
+        let wanted = |version| Wanted {
+            meeting: "m-1".parse().unwrap(),
+            title: String::new(),
+            target: Target::Version { version, hash: ContentHash([1; 32]) },
+        };
+        let note = |outlook: &mut Outlook, error: &FetchError| {
+            outlook.note_failure(&wanted(1), error, Duration::from_secs(10))
+        };
         let mut outlook = Outlook::default();
         assert_eq!(outlook.status_text(false), "未同步");
         assert_eq!(outlook.status_text(true), "同步中");
         outlook.note_sync(5.0);
         assert_eq!(outlook.status_text(false), "同步成功");
-        let meeting: MeetingId = "m-1".parse().unwrap();
-        assert!(outlook.note_failure(&meeting, &FetchError::BadBlocks(2)));
-        assert!(!outlook.note_failure(&meeting, &FetchError::BadBlocks(2)));
+        assert!(note(&mut outlook, &FetchError::BadBlocks(2)));
+        assert!(!note(&mut outlook, &FetchError::BadBlocks(2)));
         assert!(outlook.status_text(false).starts_with("同步失败: "));
-        assert!(outlook.note_failure(&meeting, &FetchError::NoRoom { size: 5, used: 6, limit: 7 }));
-        assert!(!outlook.note_failure(&meeting, &FetchError::NoRoom { size: 5, used: 7, limit: 7 }));
+        assert!(note(&mut outlook, &FetchError::NoRoom { size: 5, used: 6, limit: 7 }));
+        assert!(!note(&mut outlook, &FetchError::NoRoom { size: 5, used: 7, limit: 7 }));
         assert!(outlook.want_of_room().is_some());
-        assert!(outlook.note_failure(&meeting, &FetchError::Disk("broken".into())));
+        assert!(!outlook.failed_just_now(&wanted(1)));
+        assert!(note(&mut outlook, &FetchError::Disk("broken".into())));
         assert_eq!(outlook.status_text(false), "同步出错: disk error: broken");
+        assert!(outlook.failed_just_now(&wanted(1)) && !outlook.failed_just_now(&wanted(2)));
+        outlook.forgive();
+        assert!(!outlook.failed_just_now(&wanted(1)));
         // Nobody wants it any more.
         assert!(outlook.take_over(Agenda::default()));
         assert!(!outlook.take_over(Agenda::default()));

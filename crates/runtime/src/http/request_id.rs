@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -41,10 +42,21 @@ pub async fn assign(request: Request, next: Next) -> Response {
         Some(id) => id.into(),
         None => new_id().into(),
     };
-    let mut response = OF_TASK.scope(id.clone(), next.run(request)).await;
+    let mut response = OF_TASK.scope(id.clone(), logged(request, next)).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
+    response
+}
+
+/// One line a request at DEBUG. Without the query, which may hold a ticket.
+async fn logged(request: Request, next: Next) -> Response {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return next.run(request).await;
+    }
+    let (method, path, began) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+    let response = next.run(request).await;
+    tracing::debug!(%method, path, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
     response
 }
 

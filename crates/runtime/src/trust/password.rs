@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::random;
 use crate::tasks::blocking;
 
 /// argon2 takes 19 MiB each; strangers must not make us use much more.
@@ -22,11 +23,33 @@ const FAILURES_MAX: u32 = 8;
 /// How long it is told to wait, in milliseconds.
 const LOCK_MS: i64 = 60_000;
 
+/// glibc gives memory above 32 MiB back to the system as soon as it is freed; of smaller pieces every thread keeps what
+/// it once used. Of the room that is asked for only what argon2 needs is ever touched.
+const WORK_MEMORY_BYTES: usize = 33 << 20;
+
 /// Hash of a password as a PHC string (argon2id), for the database.
 ///
 /// Blocks for some ten milliseconds.
 pub fn hash(password: &str) -> Result<String, argon2::password_hash::Error> {
-    Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
+    let argon2 = Argon2::default();
+    let salt = random::bytes::<16>();
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    compute(&argon2, password, &salt, &mut output)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params())?,
+        salt: Some(Salt::new(&salt)?),
+        hash: Some(Output::new(&output)?),
+    };
+    Ok(hash.to_string())
+}
+
+fn compute(argon2: &Argon2<'_>, password: &str, salt: &[u8], output: &mut [u8]) -> argon2::Result<()> {
+    let count = argon2.params().block_count();
+    let mut blocks = Vec::with_capacity(count.max(WORK_MEMORY_BYTES / Block::SIZE));
+    blocks.resize(count, Block::default());
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, blocks.as_mut_slice())
 }
 
 /// What a check of a password gave.
@@ -102,15 +125,36 @@ impl PasswordCheck {
 fn is_right(password: &str, stored: Option<&str>) -> bool {
     // A hash of nothing, so that an unknown user takes as long as a known one.
     const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$Gz0pXn0Ck4DSoTfJ5K9w3Rzz2m0dLhR0cQ6v7m2y1nA";
-    let parsed = PasswordHash::new(stored.unwrap_or(NOBODY));
-    parsed.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()) && stored.is_some()
+    matches(password, stored.unwrap_or(NOBODY)).is_ok_and(|matches| matches) && stored.is_some()
+}
+
+fn matches(password: &str, stored: &str) -> Result<bool, argon2::password_hash::Error> {
+    let stored = PasswordHash::new(stored)?;
+    let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else { return Ok(false) };
+    let version = stored.version.map(Version::try_from).transpose()?.unwrap_or_default();
+    let argon2 = Argon2::new(Algorithm::try_from(stored.algorithm.as_str())?, version, Params::try_from(&stored)?);
+    let mut output = vec![0; expected.len()];
+    compute(&argon2, password, &salt, &mut output)?;
+    // Compared in constant time.
+    Ok(Output::new(&output)? == expected)
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
+    use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+
     use super::*;
+
+    #[test]
+    fn hashes_are_those_of_everybody_else() {
+        let ours = PasswordHash::new(&hash("right").unwrap()).unwrap();
+        assert!(Argon2::default().verify_password(b"right", &ours).is_ok());
+        let theirs = Argon2::default().hash_password(b"right").unwrap().to_string();
+        assert!(is_right("right", Some(&theirs)));
+        assert!(!is_right("Right", Some(&theirs)));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn wrong_passwords_are_slowed_then_locked_and_others_are_not() {

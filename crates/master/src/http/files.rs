@@ -1,7 +1,5 @@
 //! `/uploads/…`: the URLs that answers about meetings name. Files lie under their id; the rest of a path is for people.
 
-use std::time::SystemTime;
-
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -33,7 +31,9 @@ pub(crate) async fn file(
     let file_id: Uuid = file_id.parse().map_err(|_| not_found())?;
     let found = master.files.find(file_id).await?;
     // Who may not read it is not told whether it exists.
-    if !found.as_ref().is_some_and(|(_, in_progress)| *in_progress) {
+    let is_open =
+        found.as_ref().is_some_and(|(file, in_progress)| *in_progress || master.meetings.serves(&file.file_id));
+    if !is_open {
         admin?;
     }
     let (file, _) = found.ok_or_else(not_found)?;
@@ -73,16 +73,7 @@ pub(crate) async fn package(
 ) -> Result<Response, ApiError> {
     let catalog = master.catalog.borrow().clone();
     let meeting = meeting_of_package_name(&catalog, &name).ok_or_else(not_found)?;
-    let version = master.meetings.served(meeting);
-    let path = version.path.clone();
-    let file = blocking(move || PackageFile::open(&path).map_err(Error::files(path))).await?;
-    let served = ServedPackage {
-        file,
-        hash: version.hash,
-        version: version.version,
-        modified: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs_f64(version.built_at.max(0.0)),
-        filename: format!("meeting_{}_pdfs.zip", meeting.id),
-    };
+    let served = master.open_packages.get(&meeting.id, master.meetings.served(meeting)).await?;
     Ok(package_body::respond(&method, &headers, &served, &master.serving))
 }
 

@@ -1,11 +1,8 @@
 //! Uploads: multipart bodies of any size, streamed to disk.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartError, MultipartRejection};
 use axum::extract::{Multipart, State};
-use futures_util::StreamExt as _;
 use http::header;
 use posthouse_protocol::ErrorBody;
 use posthouse_protocol::legacy::UploadAnswer;
@@ -20,9 +17,6 @@ use crate::http::meeting_path::MeetingPath;
 use crate::meetings::views::uploaded_file;
 use crate::state::Master;
 use crate::store::files::StoredFile;
-
-/// How long the rest of a body that cannot be kept is read, so that its sender gets to read the answer.
-const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a form with files looks like.
 #[derive(utoipa::ToSchema)]
@@ -94,9 +88,6 @@ async fn receive_all(master: &Master, form: Result<Multipart, MultipartRejection
             Ok(file) => received.push(file),
             Err(UploadError::Interrupted(error)) => return Err(interrupted(error)),
             Err(UploadError::NotWritten(error)) => {
-                // What was written makes room at once.
-                drop(received);
-                drain(form).await;
                 return Err(error.into());
             }
         }
@@ -110,15 +101,6 @@ async fn receive_all(master: &Master, form: Result<Multipart, MultipartRejection
 fn interrupted(error: MultipartError) -> ApiError {
     tracing::debug!(%error, "an upload broke off");
     ApiError::invalid(format!("上传中断或格式有误: {}", error.body_text()))
-}
-
-async fn drain(mut form: Multipart) {
-    let draining = async {
-        while let Ok(Some(mut field)) = form.next_field().await {
-            while let Some(Ok(_)) = field.next().await {}
-        }
-    };
-    let _ = tokio::time::timeout(DRAIN_LIMIT, draining).await;
 }
 
 /// The name of a field that is a file. Python clients send names beyond ASCII as `filename*` (RFC 5987), browsers as

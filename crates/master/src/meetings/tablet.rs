@@ -69,6 +69,14 @@ impl Meetings {
         served.and_then(|version| meeting.version(version)).unwrap_or_else(|| meeting.wanted())
     }
 
+    /// Whether a version that tablets may still have the data of has this file.
+    pub(crate) fn serves(&self, file_id: &str) -> bool {
+        let catalog = self.0.around.catalog.borrow().clone();
+        let versions = catalog.meetings.iter().flat_map(|meeting| &meeting.versions);
+        let mut files = versions.flat_map(|version| version.agenda.iter()).flat_map(|item| &item.files);
+        files.any(|file| file.temp_id == file_id)
+    }
+
     /// Why the catalog does not have a meeting: to be called when it has not.
     pub(crate) async fn why_not_in_progress(&self, id: &MeetingId) -> Error {
         match self.get(id).await {

@@ -4,6 +4,7 @@ pub mod api_error;
 pub mod api_json;
 pub mod control_guard;
 pub mod docs;
+mod linger;
 pub mod package_body;
 pub mod range;
 pub mod request_id;
@@ -11,5 +12,5 @@ pub mod serve;
 pub mod signature;
 
 pub use api_error::ApiError;
-pub use api_json::ApiJson;
+pub use api_json::{ApiBytes, ApiJson};
 pub use serve::{Server, bind};

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
 use http::{HeaderMap, header};
 use posthouse_protocol::user::{TokenAnswer, TokenForm};
 use posthouse_protocol::{ErrorBody, ErrorCode};
-use posthouse_runtime::http::ApiError;
+use posthouse_runtime::http::{ApiBytes, ApiError};
 
 use crate::state::Master;
 use crate::users::SignIn;
@@ -23,7 +22,7 @@ pub(crate) async fn token(
     State(master): State<Master>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    ApiBytes(body): ApiBytes,
 ) -> Result<Json<TokenAnswer>, ApiError> {
     let form = read(&headers, &body)?;
     if form.grant_type.is_some_and(|grant| !grant.is_empty() && grant != "password") {

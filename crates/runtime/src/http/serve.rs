@@ -8,11 +8,11 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse as _;
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
 use posthouse_protocol::ErrorCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::exit::StartError;
+use crate::http::linger::LingeringAcceptor;
 use crate::http::{ApiError, request_id};
 use crate::tasks::Tasks;
 
@@ -52,7 +52,7 @@ impl Server {
             }))
             .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
             .layer(axum::middleware::from_fn(request_id::assign));
-        let mut server = axum_server::from_tcp(listener)?.acceptor(NoDelayAcceptor::new()).handle(handle.clone());
+        let mut server = axum_server::from_tcp(listener)?.acceptor(LingeringAcceptor).handle(handle.clone());
         server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         tasks.spawn("http server", async move {

@@ -17,7 +17,7 @@ use crate::shelf::{Condition, Package, Stamp};
 use crate::state::Node;
 use crate::store::packages;
 
-pub(crate) use settle::settle;
+pub(crate) use settle::{Occasion, settle};
 
 /// How often the files are looked at by size and time.
 const GLANCE_INTERVAL: Duration = Duration::from_secs(5);

@@ -114,7 +114,7 @@ async fn ask(node: &Node, meeting: &MeetingId) {
 /// Asks in a task of its own: whoever asked first may hang up.
 fn start(node: &Node, meeting: MeetingId, done: watch::Sender<bool>) {
     let task_node = node.clone();
-    node.tasks.spawn(&format!("obtain {meeting}"), async move {
+    node.tasks.spawn("obtain", async move {
         let asking = Asking { node: task_node, key: meeting.key() };
         let is_absent = tokio::select! {
             result = try_to_get(&asking.node, &meeting) => matches!(result, Err(FetchError::Absent)),
@@ -141,11 +141,20 @@ impl Drop for Asking {
 }
 
 async fn try_to_get(node: &Node, meeting: &MeetingId) -> Result<(), FetchError> {
-    let _permit = node.obtaining.permits.acquire().await.map_err(|_| FetchError::Cancelled)?;
     if let Some(mut awaited) = node.sync.fetches.awaited(meeting) {
         awaited.is_held().await;
         return Ok(());
     }
+    // Nobody waits for an answer longer than this, so neither does the question.
+    let asked = timeout_at(Instant::now() + PATIENCE, what_to_fetch(node, meeting)).await;
+    let (kind, wanted) = asked.unwrap_or(Err(FetchError::Cancelled))?;
+    let is_held = fetches::fetch(node, wanted, false).is_held().await;
+    if is_held || kind == MasterKind::Ours { Ok(()) } else { Err(FetchError::Absent) }
+}
+
+/// Asks a master of ours what it has; an older one is asked by the download itself.
+async fn what_to_fetch(node: &Node, meeting: &MeetingId) -> Result<(MasterKind, Wanted), FetchError> {
+    let _permit = node.obtaining.permits.acquire().await.map_err(|_| FetchError::Cancelled)?;
     let Some(link) = node.uplink.link().filter(|_| !node.uplink.is_refused()) else {
         return Err(FetchError::Cancelled);
     };
@@ -153,14 +162,10 @@ async fn try_to_get(node: &Node, meeting: &MeetingId) -> Result<(), FetchError> 
     let known = timeout_at(Instant::now() + PATIENCE / 2, kinds.wait_for(|kind| *kind != MasterKind::Unknown)).await;
     let kind = known.ok().and_then(Result::ok).map(|kind| *kind).ok_or(FetchError::Cancelled)?;
     let wanted = Wanted { meeting: meeting.clone(), title: meeting.to_string(), target: Target::Newest };
-    let wanted = match kind {
-        MasterKind::Ours => {
-            let described = describe_newest(&link, &wanted).await?;
-            let target = Target::Version { version: described.version, hash: described.description.hash };
-            Wanted { target, ..wanted }
-        }
-        _ => wanted,
-    };
-    let is_held = fetches::fetch(node, wanted, false).is_held().await;
-    if is_held || kind == MasterKind::Ours { Ok(()) } else { Err(FetchError::Absent) }
+    if kind == MasterKind::Older {
+        return Ok((kind, wanted));
+    }
+    let described = describe_newest(&link, &wanted).await?;
+    let target = Target::Version { version: described.version, hash: described.description.hash };
+    Ok((kind, Wanted { target, ..wanted }))
 }

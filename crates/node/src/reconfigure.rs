@@ -124,7 +124,7 @@ async fn take_effect(node: &Node, before: &NodeConfig, packages: Option<PackageS
     if let Some(packages) = packages {
         node.sync.fetches.interrupt_all();
         node.packages.store(packages.into());
-        if let Err(error) = custody::settle(node).await {
+        if let Err(error) = custody::settle(node, custody::Occasion::OtherFolder).await {
             tracing::error!(%error, "the new storage folder cannot be read");
         }
     }

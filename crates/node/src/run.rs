@@ -86,12 +86,15 @@ pub async fn run(
     let listening = listener.local_addr().context("the listener has no address")?;
     let NodeStart { guard, code, listen, config, .. } = &start;
     let (code, listen, port) = (code.clone(), *listen, config.node_port);
-    guard.announce(&start.data, listening).context("running.json")?;
+    if let Err(error) = guard.announce(&start.data, listening) {
+        // On a full disk, say: what is here can be served nevertheless.
+        tracing::warn!(%error, "running.json could not be written");
+    }
 
     let (node, guard) = assemble(start, listening, logging).await?;
     node.events.start_writer(&node.tasks, &node.stop);
     node.events.record(EventKind::Started, None, format!("{} {listening}", posthouse_runtime::VERSION));
-    custody::settle(&node).await.context("the storage folder")?;
+    custody::settle(&node, custody::Occasion::Start).await.context("the storage folder")?;
 
     let connections = Tasks::new(node.clock.clone());
     let server = Server::start(&connections, listener, http::router(&node)).context("the HTTP server")?;

@@ -16,8 +16,17 @@ use crate::state::Node;
 use crate::store::fetches;
 use crate::store::packages::{self, PackageRow};
 
+/// Why the folder is looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// The node starts: what is missing was lost.
+    Start,
+    /// `storage.path` changed: what is missing is in the other folder.
+    OtherFolder,
+}
+
 /// Fills the shelf from folder and database, and removes torn temporary files.
-pub(crate) async fn settle(node: &Node) -> anyhow::Result<()> {
+pub(crate) async fn settle(node: &Node, occasion: Occasion) -> anyhow::Result<()> {
     let store = node.package_store();
     let resumable = fetches::all(&node.store).await?;
     let mut rows: HashMap<String, PackageRow> =
@@ -41,7 +50,7 @@ pub(crate) async fn settle(node: &Node) -> anyhow::Result<()> {
         put(node, stored, row, placed_just_before).await;
     }
     for row in rows.into_values() {
-        gone(node, &row.meeting).await;
+        gone(node, &row.meeting, occasion).await;
     }
     Ok(())
 }
@@ -86,9 +95,11 @@ fn as_placed(row: PackageRow, hash: Option<ContentHash>) -> PackageRow {
 }
 
 /// The database has a package that the folder has not.
-async fn gone(node: &Node, meeting: &MeetingId) {
-    tracing::warn!(%meeting, "the file of a package is missing");
-    node.events.record(EventKind::PackageDamaged, Some(meeting.as_str()), "the file is missing");
+async fn gone(node: &Node, meeting: &MeetingId, occasion: Occasion) {
+    if occasion == Occasion::Start {
+        tracing::warn!(%meeting, "the file of a package is missing");
+        node.events.record(EventKind::PackageDamaged, Some(meeting.as_str()), "the file is missing");
+    }
     if let Err(error) = packages::forget(&node.store, meeting).await {
         tracing::error!(%meeting, %error, "a missing package is still in the database");
     }

@@ -1,5 +1,6 @@
 //! Packages for tablets: whole or in part, with strong validators.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, Method};
@@ -33,12 +34,12 @@ pub(super) struct Link {
 )]
 pub(super) async fn package(
     State(node): State<Node>,
-    Path(id): Path<String>,
-    link: Result<Query<Link>, axum::extract::rejection::QueryRejection>,
+    id: Result<Path<String>, PathRejection>,
+    link: Result<Query<Link>, QueryRejection>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    answer(&node, &id, link, &method, &headers, "Meeting package not found").await
+    answer(&node, id, link, &method, &headers, "Meeting package not found").await
 }
 
 /// The same by the older path.
@@ -52,18 +53,18 @@ pub(super) async fn package(
 )]
 pub(super) async fn package_by_older_path(
     State(node): State<Node>,
-    Path(id): Path<String>,
-    link: Result<Query<Link>, axum::extract::rejection::QueryRejection>,
+    id: Result<Path<String>, PathRejection>,
+    link: Result<Query<Link>, QueryRejection>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    answer(&node, &id, link, &method, &headers, "会议包不存在").await
+    answer(&node, id, link, &method, &headers, "会议包不存在").await
 }
 
 async fn answer(
     node: &Node,
-    id: &str,
-    link: Result<Query<Link>, axum::extract::rejection::QueryRejection>,
+    id: Result<Path<String>, PathRejection>,
+    link: Result<Query<Link>, QueryRejection>,
     method: &Method,
     headers: &HeaderMap,
     not_found: &'static str,
@@ -71,7 +72,8 @@ async fn answer(
     if !node.service.is_running() {
         return ApiError::unavailable(STOPPED).into_response();
     }
-    let Ok(meeting) = id.parse::<MeetingId>() else { return ApiError::not_found(not_found).into_response() };
+    let meeting = id.ok().and_then(|Path(id)| id.parse::<MeetingId>().ok());
+    let Some(meeting) = meeting else { return ApiError::not_found(not_found).into_response() };
     let ticket = link.ok().and_then(|Query(link)| link.ticket);
     if !ticket::is_good_enough(node, &meeting, ticket.as_deref()) {
         let text = "需要主控签发的有效链接，请重新通过主控下载 / a valid link of the master is needed: download by way of the master";

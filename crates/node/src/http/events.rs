@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Sse;
 use axum::response::sse::{Event as SseEvent, KeepAlive};
@@ -29,8 +30,9 @@ const LIMIT_MAX: u32 = 1000;
 pub(super) async fn list(
     _: Control,
     State(node): State<Node>,
-    Query(query): Query<EventQuery>,
+    query: Result<Query<EventQuery>, QueryRejection>,
 ) -> Result<Json<EventPage>, ApiError> {
+    let Query(query) = query.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
     Ok(Json(node.events.page(query.after.unwrap_or(0), limit).await?))
 }
@@ -46,9 +48,10 @@ pub(super) async fn list(
 pub(super) async fn stream(
     _: Control,
     State(node): State<Node>,
-    Query(query): Query<EventQuery>,
+    query: Result<Query<EventQuery>, QueryRejection>,
     headers: HeaderMap,
-) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
+) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, ApiError> {
+    let Query(query) = query.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let after = last.or(query.after).unwrap_or_else(|| node.events.last_id());
     let stopped = node.stop.clone().cancelled_owned();
@@ -61,5 +64,5 @@ pub(super) async fn stream(
         let id = event.id.to_string();
         SseEvent::default().id(id).json_data(event).ok().map(Ok)
     });
-    Sse::new(events.take_until(stopped)).keep_alive(KeepAlive::default())
+    Ok(Sse::new(events.take_until(stopped)).keep_alive(KeepAlive::default()))
 }

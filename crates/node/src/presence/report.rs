@@ -17,6 +17,9 @@ use crate::uplink::Link;
 /// Rates over less time than this would jump.
 const LEAST_SPAN: Duration = Duration::from_secs(1);
 
+/// Time limit to look up the master's name.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(2);
+
 /// Keeps what is needed to turn counters into rates.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
@@ -133,9 +136,10 @@ pub(crate) async fn advertised_address(node: &Node, link: &Link) -> String {
         None if !node.listening.ip().is_unspecified() => node.listening.to_string(),
         None => {
             let local = resolve(&link.address).await.and_then(network::local_address_towards);
-            match local {
-                Some(local) => SocketAddr::new(local, port).to_string(),
-                None => network::reachable_addresses(node.listening).swap_remove(0),
+            match (local, node.presence.reporter.address()) {
+                (Some(local), _) => SocketAddr::new(local, port).to_string(),
+                (None, Some(last)) => last,
+                (None, None) => network::reachable_addresses(node.listening).swap_remove(0),
             }
         }
     };
@@ -144,7 +148,9 @@ pub(crate) async fn advertised_address(node: &Node, link: &Link) -> String {
 }
 
 async fn resolve(address: &str) -> Option<SocketAddr> {
-    tokio::net::lookup_host(address).await.ok()?.next()
+    // A name server that is away must not delay a heartbeat for long.
+    let found = tokio::time::timeout(RESOLVE_LIMIT, tokio::net::lookup_host(address)).await;
+    found.ok()?.ok()?.next()
 }
 
 #[cfg(test)]

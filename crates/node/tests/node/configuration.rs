@@ -75,7 +75,7 @@ async fn an_invalid_edit_is_refused_reported_and_forgotten_when_it_is_corrected(
     let problem =
         |node: &posthouse_protocol::legacy::NodeStatus| node.posthouse.as_ref().unwrap().config_problem.clone();
     node.until("refuses it", |status| problem(status).is_some_and(|text| text.contains("syncInterval"))).await;
-    assert!(node.has_event(EventKind::ConfigRefused).await);
+    node.until_event(EventKind::ConfigRefused).await;
     let config: Value = node.get("/api/config").await.json().await.unwrap();
     assert_eq!(config["syncInterval"], 10);
     std::fs::write(site.config_path(), "{").unwrap();
@@ -84,7 +84,7 @@ async fn an_invalid_edit_is_refused_reported_and_forgotten_when_it_is_corrected(
     right["syncInterval"] = json!(11);
     std::fs::write(site.config_path(), right.to_string()).unwrap();
     node.until("takes it", |status| problem(status).is_none()).await;
-    assert!(node.has_event(EventKind::ConfigChanged).await);
+    node.until_event(EventKind::ConfigChanged).await;
     assert!(node.status().await.connected);
 }
 

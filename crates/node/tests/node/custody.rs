@@ -26,7 +26,7 @@ async fn packages_of_the_older_node_are_taken_over_and_torn_ones_removed() {
     node.until("counts right", |status| status.storage_usage == bytes.len() as u64).await;
     assert_eq!(node.download("m-1").await.unwrap(), bytes);
     assert_eq!(master.seen_at("/api/v1/meetings/m-1/download").len(), 0);
-    assert!(node.has_event(EventKind::PackageDamaged).await);
+    node.until_event(EventKind::PackageDamaged).await;
 }
 
 #[tokio::test]
@@ -117,6 +117,6 @@ async fn damage_while_the_node_is_off_is_found_before_anything_is_served() {
     // A node without its database knows nothing of it either; this one does.
     let node = site.start();
     assert_eq!(node.download("m-1").await.unwrap(), bytes);
-    assert!(node.has_event(EventKind::PackageDamaged).await);
+    node.until_event(EventKind::PackageDamaged).await;
     let _ = node.post("/api/config/heartbeat", json!(20)).await;
 }

@@ -42,7 +42,7 @@ async fn a_join_leads_to_signed_requests_and_its_code_is_spent() {
     for path in ["/api/config", "/api/status", "/api/v1/events?limit=1000"] {
         assert!(!node.get(path).await.text().await.unwrap().contains(&secret), "{path}");
     }
-    assert!(node.has_event(EventKind::NodeJoined).await);
+    node.until_event(EventKind::NodeJoined).await;
     node.stop().await;
 
     // The same command again, and without the code.
@@ -173,7 +173,7 @@ async fn a_second_instance_is_shown_as_the_problem_and_tries_again_slowly() {
     .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(master.seen_at("/api/v1/nodes/register").len(), 1);
-    assert!(node.has_event(EventKind::NodeRefused).await);
+    node.until_event(EventKind::NodeRefused).await;
 }
 
 #[tokio::test]

@@ -152,6 +152,15 @@ impl RunningNode {
         self.events().await.iter().any(|event| event.kind == kind)
     }
 
+    /// Waits until it tells of such an event.
+    pub(crate) async fn until_event(&self, kind: EventKind) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.has_event(kind).await {
+            assert!(Instant::now() < deadline, "{kind:?}: {:#?}", self.events().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until it holds these bytes for a meeting.
     pub(crate) async fn wait_for(&self, id: &str, bytes: &[u8]) {
         let wanted = crate::master::hash(bytes);

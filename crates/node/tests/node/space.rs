@@ -67,7 +67,7 @@ async fn room_is_made_by_dropping_what_is_least_useful_and_never_an_active_meeti
             && problem.as_ref().is_some_and(|text| text.contains("storage.maxSize"))
     })
     .await;
-    assert!(node.has_event(EventKind::StorageFull).await);
+    node.until_event(EventKind::StorageFull).await;
     let status = node.status().await;
     let ids: Vec<_> = status.active_meetings.iter().map(|meeting| meeting.id.as_str()).collect();
     assert_eq!((ids, status.storage_usage), (vec!["m-3", "m-4"], 2 * BLOCK as u64));

@@ -40,7 +40,7 @@ async fn a_package_is_fetched_reported_served_and_replaced_and_goes_with_its_mee
     master.end("m-1");
     node.until("drops it", |status| status.meeting_count == 0).await;
     assert_eq!(site.storage(), [".incoming"]);
-    assert!(node.has_event(EventKind::PackageRemoved).await);
+    node.until_event(EventKind::PackageRemoved).await;
     node.stop().await;
     assert_eq!(master.seen_at("/api/v1/nodes/unregister").len(), 1);
 }
@@ -89,7 +89,7 @@ async fn what_stays_wrong_is_neither_served_nor_reported_and_the_master_is_not_p
     master.put("m-1", &bytes);
     let node = Site::plain(&master).start();
     node.until("gives up", |status| status.sync_status.starts_with("同步失败: ")).await;
-    assert!(node.has_event(EventKind::SyncFailed).await);
+    node.until_event(EventKind::SyncFailed).await;
     assert!(1000 - master.faults_left() < 30, "{}", master.faults_left());
     assert_eq!(node.status().await.meeting_count, 0);
 

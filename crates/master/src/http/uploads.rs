@@ -1,8 +1,11 @@
 //! Uploads: multipart bodies of any size, streamed to disk.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartError, MultipartRejection};
 use axum::extract::{Multipart, State};
+use futures_util::StreamExt as _;
 use http::header;
 use posthouse_protocol::ErrorBody;
 use posthouse_protocol::legacy::UploadAnswer;
@@ -17,6 +20,9 @@ use crate::http::meeting_path::MeetingPath;
 use crate::meetings::views::uploaded_file;
 use crate::state::Master;
 use crate::store::files::StoredFile;
+
+/// How long the rest of a body that cannot be kept is read.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a form with files looks like.
 #[derive(utoipa::ToSchema)]
@@ -62,7 +68,12 @@ pub(crate) async fn to_meeting(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Json<UploadAnswer>, ApiError> {
     let position = position(query).map_err(Error::from)?;
-    master.meetings.check_item(&id, position).await?;
+    if let Err(error) = master.meetings.check_item(&id, position).await {
+        if let Ok(form) = form {
+            drain(form).await;
+        }
+        return Err(error.into());
+    }
     let received = receive_all(&master, form).await?;
     let files = master.meetings.attach(&id, position, received).await?;
     Ok(answer(&files))
@@ -88,6 +99,9 @@ async fn receive_all(master: &Master, form: Result<Multipart, MultipartRejection
             Ok(file) => received.push(file),
             Err(UploadError::Interrupted(error)) => return Err(interrupted(error)),
             Err(UploadError::NotWritten(error)) => {
+                // What was written makes room at once.
+                drop(received);
+                drain(form).await;
                 return Err(error.into());
             }
         }
@@ -101,6 +115,17 @@ async fn receive_all(master: &Master, form: Result<Multipart, MultipartRejection
 fn interrupted(error: MultipartError) -> ApiError {
     tracing::debug!(%error, "an upload broke off");
     ApiError::invalid(format!("上传中断或格式有误: {}", error.body_text()))
+}
+
+/// Reads what cannot be kept: a sender that is cut off may never read the answer, or send its next request into a
+/// connection that is being closed.
+async fn drain(mut form: Multipart) {
+    let draining = async {
+        while let Ok(Some(mut field)) = form.next_field().await {
+            while let Some(Ok(_)) = field.next().await {}
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_LIMIT, draining).await;
 }
 
 /// The name of a field that is a file. Python clients send names beyond ASCII as `filename*` (RFC 5987), browsers as

@@ -53,7 +53,11 @@ async fn read_until(stream: &mut EventStream, kind: EventKind) -> Result<Vec<Eve
 }
 
 /// A stream opened three times: from now on, after an id in the query, and after one in the header.
-async fn check_streams(request: impl Fn(&str) -> RequestBuilder, happen: impl AsyncFn() -> Result<()>, last: EventKind) -> Result<()> {
+async fn check_streams(
+    request: impl Fn(&str) -> RequestBuilder,
+    happen: impl AsyncFn() -> Result<()>,
+    last: EventKind,
+) -> Result<()> {
     let before = all(&request).await?;
     let newest = before.last().context("no event")?.id;
     let mut from_now = EventStream::open(request(STREAM)).await?;

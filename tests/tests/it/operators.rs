@@ -44,7 +44,11 @@ fn figures(answer: &Answer) -> Result<Vec<(String, f64)>> {
 }
 
 fn value(figures: &[(String, f64)], name: &str) -> Result<f64> {
-    figures.iter().find(|(found, _)| found == name).map(|(_, value)| *value).with_context(|| format!("no {name}: {figures:?}"))
+    figures
+        .iter()
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| *value)
+        .with_context(|| format!("no {name}: {figures:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +100,12 @@ fn without_names(path: &str) -> String {
 
 /// Names of the handlers in a router's source.
 fn handlers(source: &str) -> usize {
-    source.split("routes!(").skip(1).filter_map(|rest| rest.split(')').next()).map(|names| names.split(',').count()).sum()
+    source
+        .split("routes!(")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .map(|names| names.split(',').count())
+        .sum()
 }
 
 const MASTER: &str = "
@@ -131,9 +140,17 @@ async fn the_description_of_the_api_is_whole_and_true() -> Result<()> {
         let described = operations(&document)?;
         for line in expected.split(',').map(str::trim) {
             let (method, path) = line.split_once(' ').with_context(|| line.to_owned())?;
-            ensure!(described.contains(&(method.to_owned(), path.to_owned())), "{line} is not described: {described:?}");
+            ensure!(
+                described.contains(&(method.to_owned(), path.to_owned())),
+                "{line} is not described: {described:?}"
+            );
         }
-        assert!(described.len() >= handlers(router), "{base}: {} of {}: {described:?}", described.len(), handlers(router));
+        assert!(
+            described.len() >= handlers(router),
+            "{base}: {} of {}: {described:?}",
+            described.len(),
+            handlers(router)
+        );
 
         // Whatever it refers to is there.
         let text = document.to_string();
@@ -189,7 +206,10 @@ async fn its_page_comes_from_the_program_alone() -> Result<()> {
                 texts.push(part.text());
             }
         }
-        ensure!(texts.iter().any(|text| text.contains("/api/openapi.json")), "{base}: it shows another document: {texts:?}");
+        ensure!(
+            texts.iter().any(|text| text.contains("/api/openapi.json")),
+            "{base}: it shows another document: {texts:?}"
+        );
     }
     Ok(())
 }
@@ -220,12 +240,12 @@ async fn request_ids_in_answers_and_in_the_log() -> Result<()> {
     let request = posthouse_tests::admin::sign_in_request(&http, &master.base, "admin", "wrong");
     let answer = Answer::to(request.header("x-request-id", "master-request-1")).await?;
     assert_eq!(answer.header("x-request-id"), "master-request-1");
-    let request = node.request(Method::POST, "/api/config/heartbeat").header("x-request-id", "node-request-1").json(&json!(30));
+    let request =
+        node.request(Method::POST, "/api/config/heartbeat").header("x-request-id", "node-request-1").json(&json!(30));
     Answer::to(request).await?.expect(200)?;
-    for (process, file, id) in [
-        (&master.process, "master.log", "master-request-1"),
-        (&node.process, "node.log", "node-request-1"),
-    ] {
+    for (process, file, id) in
+        [(&master.process, "master.log", "master-request-1"), (&node.process, "node.log", "node-request-1")]
+    {
         let path = process.data().join("logs").join(file);
         let line = wait_until(&format!("{id} is in the log"), PATIENCE, || async {
             let log = std::fs::read_to_string(&path)?;

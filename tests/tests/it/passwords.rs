@@ -60,7 +60,8 @@ async fn from_elsewhere_the_control_routes_need_the_password() -> Result<()> {
         let request = from_elsewhere(&node, Method::GET, "/api/config").header("authorization", &value);
         Answer::to(request.header("origin", "http://evil.example")).await?.expect(403)?;
         // Nor can a page that made this machine's name its own.
-        let request = node.request(Method::GET, "/api/config").header("host", "evil.example").header("authorization", &value);
+        let request =
+            node.request(Method::GET, "/api/config").header("host", "evil.example").header("authorization", &value);
         Answer::to(request).await?.expect(403)?;
     }
     // Here it is not needed, and packages and status are for anybody.

@@ -188,7 +188,7 @@ async fn without_a_clean_up_nothing_is_dropped_and_a_smaller_limit_takes_nothing
     })
     .await?;
     let events = crate::bad_days::events_of(&node).await?;
-    let told = events.iter().filter(|event| event.kind == EventKind::StorageFull).last();
+    let told = events.iter().rfind(|event| event.kind == EventKind::StorageFull);
     assert!(told.is_some_and(|event| event.meeting_id.is_none() && event.reason.contains("4000000")), "{events:?}");
     Ok(())
 }

@@ -78,7 +78,10 @@ fn every_text_is_there_in_both_languages() -> Result<()> {
             let place = format!("{}: {key}", folder.display());
             for language in LANGUAGES {
                 let text = languages.get(language).with_context(|| format!("{place} has no {language}"))?;
-                ensure!(!text.trim_matches(['"', '\'', '|', '>', '-']).trim().is_empty(), "{place}: {language} is empty");
+                ensure!(
+                    !text.trim_matches(['"', '\'', '|', '>', '-']).trim().is_empty(),
+                    "{place}: {language} is empty"
+                );
             }
             ensure!(languages.len() == LANGUAGES.len(), "{place} has other languages: {:?}", languages.keys());
             let (english, chinese) = (&languages["en"], &languages["zh-CN"]);

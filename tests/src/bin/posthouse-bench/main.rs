@@ -19,7 +19,6 @@ mod report;
 #[cfg(target_os = "linux")]
 mod rows;
 #[cfg(target_os = "linux")]
-
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]

@@ -75,7 +75,8 @@ async fn strange_ids_are_refused_in_every_route_and_create_nothing() -> Result<(
     // In bodies.
     let meant = STRANGE.iter().map(|(_, meant)| *meant).chain([long.as_str(), "a/b", "a\\b", "会议", " ", "CON "]);
     for id in meant {
-        let meeting = json!({ "id": id, "title": "t", "time": "2026-11-20T09:00", "part": [{ "title": "a", "position": 1 }] });
+        let meeting =
+            json!({ "id": id, "title": "t", "time": "2026-11-20T09:00", "part": [{ "title": "a", "position": 1 }] });
         let answer = master.admin.send(Method::POST, "/api/v1/meetings/", &meeting).await?;
         assert_eq!(answer.status, 400, "{id:.40?}: {}", answer.text());
         assert!(!answer.detail()?.is_empty());
@@ -131,7 +132,8 @@ async fn a_large_body_is_refused_without_being_kept() -> Result<()> {
             let before = usage::anonymous_bytes(pid)?;
             let watch = usage::Peak::watch(pid);
             let mut request = request.try_clone().context("a request")?;
-            let kind = if request_is_a_form(&request) { "application/x-www-form-urlencoded" } else { "application/json" };
+            let kind =
+                if request_is_a_form(&request) { "application/x-www-form-urlencoded" } else { "application/json" };
             request = request.header("content-type", kind).body(large_body());
             if length_is_told {
                 request = request.header("content-length", 10 + (LARGE >> 20 << 20));

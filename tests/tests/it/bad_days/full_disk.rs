@@ -35,7 +35,11 @@ async fn full_disk_of_a_node() -> Result<()> {
     master.run_meeting("m-2", papers::large(2_000_000, 2)).await?;
     let told = node
         .wait_for("says that the disk is full", |status| {
-            if status.sync_status.starts_with("同步失败: ") { Ok(status.sync_status.clone()) } else { Err(format!("{status:?}")) }
+            if status.sync_status.starts_with("同步失败: ") {
+                Ok(status.sync_status.clone())
+            } else {
+                Err(format!("{status:?}"))
+            }
         })
         .await?;
     let storage = node.data().join("storage");
@@ -58,9 +62,12 @@ async fn full_disk_of_a_node() -> Result<()> {
     disk.make_room()?;
     let second = original(&master, "m-2").await?;
     node.wait_for_package("m-2", Some(hash_of(&second))).await?;
-    node.wait_for("is content", |status| {
-        if status.sync_status == "同步成功" { Ok(()) } else { Err(format!("{status:?}")) }
-    })
+    node.wait_for(
+        "is content",
+        |status| {
+            if status.sync_status == "同步成功" { Ok(()) } else { Err(format!("{status:?}")) }
+        },
+    )
     .await?;
     // What happened could be written down at the latest now; nothing that happened after is lost either.
     wait_for_event(&node, EventKind::PackageSynced, "m-2").await?;
@@ -98,7 +105,10 @@ async fn full_disk_of_a_master() -> Result<()> {
     let meeting: MeetingView = master.admin.get("/api/v1/meetings/m-2").await?.expect(200)?.json()?;
     assert_eq!(meeting.status, "未开始");
     assert_eq!(files_in(&master.data().join("scratch"))?, []);
-    ensure!(!files_in(&master.data().join("packages"))?.iter().any(|(name, _)| name.starts_with("m-2")), "a part of m-2");
+    ensure!(
+        !files_in(&master.data().join("packages"))?.iter().any(|(name, _)| name.starts_with("m-2")),
+        "a part of m-2"
+    );
 
     // What is there is served.
     ensure!(original(&master, "m-1").await? == first, "other bytes");

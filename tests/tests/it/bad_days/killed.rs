@@ -76,10 +76,8 @@ async fn a_master_killed_in_the_middle_of_an_upload_keeps_nothing_of_it() -> Res
 
     // A file of which half comes.
     let half = futures_util::stream::once(async { anyhow::Ok(Bytes::from(vec![7; 3_000_000])) });
-    let part = Part::stream_with_length(
-        reqwest::Body::wrap_stream(half.chain(futures_util::stream::pending())),
-        6_000_000,
-    );
+    let part =
+        Part::stream_with_length(reqwest::Body::wrap_stream(half.chain(futures_util::stream::pending())), 6_000_000);
     let form = Form::new().part("files", part.file_name("half.bin"));
     let upload = Answer::to(master.admin.request(Method::POST, "/api/v1/pdf/upload-temp").multipart(form));
     let upload = tokio::spawn(upload);

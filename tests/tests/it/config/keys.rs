@@ -151,7 +151,9 @@ async fn another_id_and_another_folder() -> Result<()> {
 
     // Relative to the data folder, or anywhere.
     let elsewhere = site.data("elsewhere");
-    for (path, folder) in [("./second", node.data().join("second")), (&elsewhere.display().to_string(), elsewhere.clone())] {
+    for (path, folder) in
+        [("./second", node.data().join("second")), (&elsewhere.display().to_string(), elsewhere.clone())]
+    {
         edit(&node, json!({ "storage": { "path": path } })).await?;
         let file = folder.join("meeting_m-1/package.zip");
         wait_until("it is there", PATIENCE, || async {
@@ -285,7 +287,8 @@ async fn the_level_and_the_file_of_the_log() -> Result<()> {
     assert!(read(&standard).contains(" - INFO - "), "{}", read(&standard));
     assert!(!read(&standard).contains(" - DEBUG - "), "{}", read(&standard));
 
-    edit(&node, json!({ "syncInterval": 11, "logging": { "level": "DEBUG", "filePath": "./elsewhere/my.log" } })).await?;
+    edit(&node, json!({ "syncInterval": 11, "logging": { "level": "DEBUG", "filePath": "./elsewhere/my.log" } }))
+        .await?;
     let moved = node.data().join("elsewhere/my.log");
     wait_until("debug lines in the new file", PATIENCE, || async {
         if read(&moved).contains(" - DEBUG - ") { Ok(()) } else { Err(read(&moved)) }
@@ -330,7 +333,8 @@ async fn the_three_switches_of_the_clean_up() -> Result<()> {
     }
     master.admin.end("m-1").await?;
     let gone = async |node: &Node| {
-        node.wait_for("drops it", |status| if status.meeting_count == 0 { Ok(()) } else { Err(format!("{status:?}")) }).await
+        node.wait_for("drops it", |status| if status.meeting_count == 0 { Ok(()) } else { Err(format!("{status:?}")) })
+            .await
     };
     gone(&at_once).await?;
     for node in [&never, &at_start, &by_hand] {

@@ -74,12 +74,13 @@ pub async fn run(launch: Launch, listener: TcpListener, stop: CancellationToken)
     }
 
     let server = Server::start(&master.tasks, listener, router::router(&master)).context("the server cannot start")?;
-    guard.announce(&master.data, address).context("running.json cannot be written")?;
     master.files.sweep().await?;
     master.meetings.sweep_packages().await?;
     master.meetings.try_publish().await?;
     spawn_loops(&master);
     master.phase.send_replace(Phase::Running);
+    // Last: who finds the addresses is not turned away any more.
+    guard.announce(&master.data, address).context("running.json cannot be written")?;
     master.events.record(EventKind::Started, None, None, format!("{} http://{address}", posthouse_runtime::VERSION));
 
     stop.cancelled().await;

@@ -6,8 +6,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use posthouse_package::{Incoming, StoredPackage, hash_file, verify_blocks};
 use posthouse_protocol::{ContentHash, PackageDescription};
+
+/// Fewer bytes are hashed sooner than a thread begins.
+const WORTH_A_THREAD: u64 = 256 << 10;
 
 /// How far a fetch is; written by the fetch, read by whoever asks.
 #[derive(Debug, Default)]
@@ -56,14 +60,26 @@ impl Progress {
 /// The temporary file and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Assembly {
+    file: Whole,
+    blocks: Blocks,
+    progress: Arc<Progress>,
+}
+
+/// The file from its first byte to its last.
+#[derive(Debug)]
+struct Whole {
     incoming: Incoming,
+    /// Hash of all bytes so far, as long as they came from the first on without a fault.
+    hasher: Option<blake3::Hasher>,
+}
+
+/// The same bytes block by block.
+#[derive(Debug)]
+struct Blocks {
     description: Arc<PackageDescription>,
     is_right: Vec<bool>,
     /// The block that is being received.
     open: Option<OpenBlock>,
-    /// Hash of all bytes so far, as long as they came from the first on without a fault.
-    whole: Option<blake3::Hasher>,
-    progress: Arc<Progress>,
 }
 
 #[derive(Debug)]
@@ -97,12 +113,101 @@ impl Assembly {
         let blocks = description.blocks.iter().zip(&is_right);
         let done = blocks.filter(|(_, is_right)| **is_right).map(|(block, _)| block.length).sum();
         progress.advance(done);
-        let whole = (done == 0).then(blake3::Hasher::new);
-        Ok(Self { incoming, description, is_right, open: None, whole, progress })
+        let hasher = (done == 0).then(blake3::Hasher::new);
+        let blocks = Blocks { description, is_right, open: None };
+        Ok(Self { file: Whole { incoming, hasher }, blocks, progress })
     }
 
     /// The next bytes to ask for, up to the next block that is there; `None` when nothing is missing.
     pub(crate) fn missing(&self) -> Option<Range<u64>> {
+        self.blocks.missing()
+    }
+
+    /// Blocks that are not right yet.
+    pub(crate) fn missing_blocks(&self) -> usize {
+        self.blocks.is_right.iter().filter(|is_right| !**is_right).count()
+    }
+
+    /// Takes the next bytes at `offset`, which is where the ones before ended or where [`Self::missing`] began, and which
+    /// do not reach beyond its end. How many blocks they completed that are wrong; those count as missing.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub(crate) fn write(&mut self, offset: u64, pieces: &[Bytes]) -> io::Result<usize> {
+        let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let Self { file, blocks, .. } = self;
+        // Two hashes of the same bytes take as long as everything else together: one of them is another thread's.
+        let (written, found) = if length < WORTH_A_THREAD {
+            (file.write(offset, pieces), blocks.take(offset, pieces))
+        } else {
+            std::thread::scope(|scope| -> io::Result<_> {
+                let thread = std::thread::Builder::new().name("package writer".to_owned());
+                let writing = thread.spawn_scoped(scope, || file.write(offset, pieces))?;
+                let found = blocks.take(offset, pieces);
+                Ok((writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), found))
+            })?
+        };
+        written?;
+        self.progress.note_received(length);
+        self.progress.advance(found.right_bytes);
+        if found.wrong_blocks > 0 {
+            self.file.hasher = None;
+        }
+        Ok(found.wrong_blocks)
+    }
+
+    /// Whether the whole file, all of whose blocks are right, has the hash that was described.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn has_described_hash(&self) -> io::Result<bool> {
+        let found = match &self.file.hasher {
+            Some(hasher) => (ContentHash(*hasher.finalize().as_bytes()), hasher.count()),
+            None => hash_file(self.file.incoming.path())?,
+        };
+        let description = &self.blocks.description;
+        Ok(found == (description.hash, description.size_bytes))
+    }
+
+    /// Syncs the file and puts it in its place.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn place(self) -> io::Result<StoredPackage> {
+        self.file.incoming.place()
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn discard(self) -> io::Result<()> {
+        self.file.incoming.discard()
+    }
+}
+
+impl Whole {
+    fn write(&mut self, mut offset: u64, pieces: &[Bytes]) -> io::Result<()> {
+        for piece in pieces {
+            self.incoming.write_all_at(offset, piece)?;
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(piece);
+            }
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// What some bytes completed.
+#[derive(Debug, Default)]
+struct Found {
+    right_bytes: u64,
+    wrong_blocks: usize,
+}
+
+impl Blocks {
+    fn missing(&self) -> Option<Range<u64>> {
         let first = match &self.open {
             Some(open) => open.index,
             None => self.is_right.iter().position(|is_right| !is_right)?,
@@ -114,79 +219,43 @@ impl Assembly {
         Some(start..end)
     }
 
-    /// Blocks that are not right yet.
-    pub(crate) fn missing_blocks(&self) -> usize {
-        self.is_right.iter().filter(|is_right| !**is_right).count()
-    }
-
-    /// Takes the next bytes at `offset`, which is where the ones before ended or where [`Self::missing`] began, and which
-    /// do not reach beyond its end. How many blocks they completed that are wrong; those count as missing.
-    ///
-    /// # Errors
-    /// When the disk is full or fails.
-    pub(crate) fn write(&mut self, mut offset: u64, mut bytes: &[u8]) -> io::Result<usize> {
-        self.incoming.write_all_at(offset, bytes)?;
-        self.progress.note_received(bytes.len() as u64);
-        if let Some(whole) = &mut self.whole {
-            whole.update(bytes);
-        }
-        let mut wrong = 0;
-        while !bytes.is_empty() {
-            let open = match &mut self.open {
-                Some(open) => open,
-                None => {
-                    let index = self.description.blocks.partition_point(|block| block.offset <= offset) - 1;
-                    self.open.insert(OpenBlock { index, length: 0, hasher: blake3::Hasher::new() })
-                }
-            };
-            let block = &self.description.blocks[open.index];
-            let left = usize::try_from(block.length - open.length).unwrap_or(usize::MAX);
-            let (piece, rest) = bytes.split_at(left.min(bytes.len()));
-            open.hasher.update(piece);
-            open.length += piece.len() as u64;
-            offset += piece.len() as u64;
-            bytes = rest;
-            if open.length == block.length {
-                let hash = ContentHash(*open.hasher.finalize().as_bytes());
-                if hash == block.hash {
-                    self.is_right[open.index] = true;
-                    self.progress.advance(block.length);
-                } else {
-                    wrong += 1;
-                    self.whole = None;
-                }
-                self.open = None;
+    fn take(&mut self, mut offset: u64, pieces: &[Bytes]) -> Found {
+        let mut found = Found::default();
+        for piece in pieces {
+            let mut bytes = &piece[..];
+            while !bytes.is_empty() {
+                let taken = self.take_within_block(offset, bytes, &mut found);
+                offset += taken as u64;
+                bytes = &bytes[taken..];
             }
         }
-        Ok(wrong)
+        found
     }
 
-    /// Whether the whole file, all of whose blocks are right, has the hash that was described.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub(crate) fn has_described_hash(&self) -> io::Result<bool> {
-        let found = match &self.whole {
-            Some(whole) => (ContentHash(*whole.finalize().as_bytes()), whole.count()),
-            None => hash_file(self.incoming.path())?,
+    /// Takes what belongs to the block at `offset`; how many bytes that were.
+    fn take_within_block(&mut self, offset: u64, bytes: &[u8], found: &mut Found) -> usize {
+        let open = match &mut self.open {
+            Some(open) => open,
+            None => {
+                let index = self.description.blocks.partition_point(|block| block.offset <= offset) - 1;
+                self.open.insert(OpenBlock { index, length: 0, hasher: blake3::Hasher::new() })
+            }
         };
-        Ok(found == (self.description.hash, self.description.size_bytes))
-    }
-
-    /// Syncs the file and puts it in its place.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub(crate) fn place(self) -> io::Result<StoredPackage> {
-        self.incoming.place()
-    }
-
-    /// Removes the file.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub(crate) fn discard(self) -> io::Result<()> {
-        self.incoming.discard()
+        let block = &self.description.blocks[open.index];
+        let left = usize::try_from(block.length - open.length).unwrap_or(usize::MAX);
+        let taken = left.min(bytes.len());
+        open.hasher.update(&bytes[..taken]);
+        open.length += taken as u64;
+        if open.length == block.length {
+            if ContentHash(*open.hasher.finalize().as_bytes()) == block.hash {
+                self.is_right[open.index] = true;
+                found.right_bytes += block.length;
+            } else {
+                found.wrong_blocks += 1;
+            }
+            self.open = None;
+        }
+        taken
     }
 }
 
@@ -236,6 +305,10 @@ mod tests {
         Arc::new(PackageDescription { size_bytes: offset, hash, blocks })
     }
 
+    fn write(assembly: &mut Assembly, offset: u64, bytes: &[u8]) -> usize {
+        assembly.write(offset, &[Bytes::copy_from_slice(bytes)]).unwrap()
+    }
+
     fn begin(folder: &tempfile::TempDir) -> Assembly {
         let store = PackageStore::open(folder.path()).unwrap();
         let incoming = store.incoming(&"m-1".parse().unwrap(), "tag").unwrap();
@@ -250,7 +323,7 @@ mod tests {
             assert_eq!(assembly.missing(), Some(0..43));
             let mut offset = 0;
             for piece in bytes().chunks(piece) {
-                assert_eq!(assembly.write(offset, piece).unwrap(), 0);
+                assert_eq!(write(&mut assembly, offset, piece), 0);
                 offset += piece.len() as u64;
             }
             assert_eq!(assembly.missing(), None);
@@ -267,9 +340,9 @@ mod tests {
         let mut assembly = begin(&folder);
         let mut spoilt = bytes();
         spoilt[12] ^= 1;
-        assert_eq!(assembly.write(0, &spoilt).unwrap(), 1);
+        assert_eq!(write(&mut assembly, 0, &spoilt), 1);
         assert_eq!((assembly.missing(), assembly.missing_blocks()), (Some(11..36), 1));
-        assert_eq!(assembly.write(11, &bytes()[11..36]).unwrap(), 0);
+        assert_eq!(write(&mut assembly, 11, &bytes()[11..36]), 0);
         assert!(assembly.missing().is_none() && assembly.has_described_hash().unwrap());
     }
 
@@ -277,14 +350,14 @@ mod tests {
     fn within_a_process_a_block_is_continued_and_after_a_crash_only_whole_blocks_are_believed() {
         let folder = tempfile::tempdir().unwrap();
         let mut assembly = begin(&folder);
-        assembly.write(0, &bytes()[..20]).unwrap();
+        write(&mut assembly, 0, &bytes()[..20]);
         assert_eq!(assembly.missing(), Some(20..43));
         drop(assembly);
 
         let mut assembly = begin(&folder);
         assert_eq!(assembly.missing(), Some(11..43));
         assert_eq!(assembly.progress.done(), 11);
-        assembly.write(11, &bytes()[11..]).unwrap();
+        write(&mut assembly, 11, &bytes()[11..]);
         assert!(assembly.missing().is_none() && assembly.has_described_hash().unwrap());
     }
 
@@ -292,10 +365,10 @@ mod tests {
     fn right_blocks_of_a_wrong_whole_are_not_the_package() {
         let folder = tempfile::tempdir().unwrap();
         let mut assembly = begin(&folder);
-        let mut other = PackageDescription::clone(&assembly.description);
+        let mut other = PackageDescription::clone(&assembly.blocks.description);
         other.hash = ContentHash([1; 32]);
-        assembly.description = Arc::new(other);
-        assembly.write(0, &bytes()).unwrap();
+        assembly.blocks.description = Arc::new(other);
+        write(&mut assembly, 0, &bytes());
         assert!(assembly.missing().is_none() && !assembly.has_described_hash().unwrap());
     }
 

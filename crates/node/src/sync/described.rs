@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
 use posthouse_protocol::package::DescribedPackage;
 use posthouse_protocol::{PackageDescription, routes};
 use posthouse_runtime::tasks::blocking;
@@ -78,9 +79,9 @@ pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job, kept: &mut
             return finish(node, job, &described, assembly).await;
         }
     }
-    let bad = assembly.missing_blocks();
-    kept.assembly = Some(assembly);
-    Err(FetchError::BadBlocks(bad))
+    // Is it the bytes, or what the master says of them? The next attempt asks for both.
+    kept.described = None;
+    Err(FetchError::BadBlocks(assembly.missing_blocks()))
 }
 
 /// What the master says the package is, checked against what it said when polled.
@@ -190,15 +191,19 @@ struct BlockSink {
 }
 
 impl Sink for BlockSink {
-    fn take(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let skipped = self.skip.min(bytes.len() as u64);
-        self.skip -= skipped;
-        // Neither is more than the length of `bytes`.
-        let bytes = &bytes[skipped as usize..];
-        let bytes = &bytes[..(self.end - self.offset).min(bytes.len() as u64) as usize];
-        self.wrong_blocks += self.assembly.write(self.offset, bytes)?;
-        self.offset += bytes.len() as u64;
-        Ok(self.offset < self.end)
+    fn take(&mut self, mut pieces: Vec<Bytes>) -> io::Result<bool> {
+        let mut room = self.end - self.offset;
+        for piece in &mut pieces {
+            let skipped = self.skip.min(piece.len() as u64);
+            self.skip -= skipped;
+            // Neither is more than the length of the piece.
+            piece.advance(skipped as usize);
+            piece.truncate(room.min(piece.len() as u64) as usize);
+            room -= piece.len() as u64;
+        }
+        self.wrong_blocks += self.assembly.write(self.offset, &pieces)?;
+        self.offset = self.end - room;
+        Ok(room > 0)
     }
 }
 

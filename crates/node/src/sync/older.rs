@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use posthouse_package::{Incoming, verify_zip};
 use posthouse_protocol::{ContentHash, routes};
@@ -102,10 +103,12 @@ struct WholeSink {
 }
 
 impl Sink for WholeSink {
-    fn take(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        self.incoming.write_all_at(self.hasher.count(), bytes)?;
-        self.hasher.update(bytes);
-        self.progress.advance(bytes.len() as u64);
+    fn take(&mut self, pieces: Vec<Bytes>) -> io::Result<bool> {
+        for bytes in pieces {
+            self.incoming.write_all_at(self.hasher.count(), &bytes)?;
+            self.hasher.update(&bytes);
+            self.progress.advance(bytes.len() as u64);
+        }
         Ok(true)
     }
 }

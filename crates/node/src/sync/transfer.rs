@@ -27,8 +27,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What takes the bytes of a body.
 pub(super) trait Sink: Send + 'static {
-    /// Takes the next bytes; whether it wants more. Blocks.
-    fn take(&mut self, bytes: &[u8]) -> io::Result<bool>;
+    /// Takes the next bytes, in pieces; whether it wants more. Blocks.
+    fn take(&mut self, pieces: Vec<Bytes>) -> io::Result<bool>;
 }
 
 /// Asks for these bytes; nothing to ask when they are all there are.
@@ -125,13 +125,8 @@ struct Gathered {
 
 fn write<S: Sink>(mut sink: S, gathered: Gathered) -> Writing<S> {
     Box::pin(blocking(move || {
-        for chunk in gathered.chunks {
-            match sink.take(&chunk) {
-                Ok(true) => {}
-                done => return (sink, done),
-            }
-        }
-        (sink, Ok(true))
+        let taken = sink.take(gathered.chunks);
+        (sink, taken)
     }))
 }
 

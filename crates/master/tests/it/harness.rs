@@ -39,10 +39,19 @@ impl Running {
 
     /// `password`: the administrator's, which at the first start it gets.
     pub(crate) async fn start_with(folder: TempDir, password: &str) -> Self {
+        Self::start_configured(folder, password, |_| {}).await
+    }
+
+    pub(crate) async fn start_configured(
+        folder: TempDir,
+        password: &str,
+        configure: impl FnOnce(&mut MasterConfig),
+    ) -> Self {
         let data = DataDir::open(Some(folder.path()), Role::Master).unwrap();
         let guard = RunningGuard::take(&data).unwrap();
         let mut config = MasterConfig::defaults(&data).unwrap();
         config.meetings.settle = Duration::ZERO;
+        configure(&mut config);
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();

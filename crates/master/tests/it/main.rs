@@ -4,6 +4,7 @@ mod downloads;
 mod events;
 mod harness;
 mod life_cycle;
+mod nodes;
 mod restart;
 mod uploads;
 mod users;

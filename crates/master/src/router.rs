@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use posthouse_runtime::http::at_once::ShortCut;
 use posthouse_runtime::http::docs;
 use posthouse_runtime::http::signature::{SignatureLayer, verify_and_sign};
 use posthouse_runtime::trust::verifier::Verifier;
@@ -75,6 +76,12 @@ pub(crate) fn router(master: &Master) -> Router {
         // Outside the gate, so that a node believes that it is turned away.
         .layer(from_fn_with_state(signatures(master), verify_and_sign))
         .with_state(master.clone())
+}
+
+/// What is answered before the router is entered.
+pub(crate) fn short_cut(master: &Master) -> ShortCut {
+    let master = master.clone();
+    Arc::new(move |head| download::at_once(&master, head))
 }
 
 fn signatures(master: &Master) -> SignatureLayer {

@@ -73,7 +73,8 @@ pub async fn run(launch: Launch, listener: TcpListener, stop: CancellationToken)
         on_first_password(&first);
     }
 
-    let server = Server::start(&master.tasks, listener, router::router(&master)).context("the server cannot start")?;
+    let (routes, short_cut) = (router::router(&master), router::short_cut(&master));
+    let server = Server::start_with(&master.tasks, listener, routes, short_cut).context("the server cannot start")?;
     master.files.sweep().await?;
     master.meetings.sweep_packages().await?;
     master.meetings.try_publish().await?;

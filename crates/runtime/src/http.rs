@@ -2,6 +2,7 @@
 
 pub mod api_error;
 pub mod api_json;
+pub mod at_once;
 pub mod control_guard;
 pub mod docs;
 mod linger;

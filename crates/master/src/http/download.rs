@@ -6,8 +6,10 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use posthouse_protocol::legacy::DownloadNode;
 use posthouse_protocol::package::DescribedPackage;
+use posthouse_protocol::signing::NODE_HEADER;
 use posthouse_protocol::{ErrorBody, MeetingId, routes};
 use posthouse_runtime::http::ApiError;
+use posthouse_runtime::http::at_once::Head;
 use posthouse_runtime::http::package_body;
 use serde::Deserialize;
 
@@ -17,7 +19,7 @@ use crate::http::meeting_path::MeetingPath;
 use crate::http::plain_fetch;
 use crate::http::speaker::Speaker;
 use crate::registry::NodeRefusal;
-use crate::state::Master;
+use crate::state::{Master, Phase};
 
 /// The package: 302 to a node that holds it, or the bytes themselves when no node does.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/download-package", tag = "tablet",
@@ -34,6 +36,17 @@ pub(crate) async fn package(
         Some(location) => Ok(redirect(location)),
         None => served(&master, &id, &method, &headers).await,
     }
+}
+
+/// The short cut to [`package`]: a redirect, when that is the answer.
+pub(crate) fn at_once(master: &Master, head: Head<'_>) -> Option<Response> {
+    let id = head.uri.path().strip_prefix("/api/v1/meetings/")?.strip_suffix("/download-package")?;
+    // Signed requests get signed answers, and a master that starts or stops sends nobody anywhere.
+    if head.method != Method::GET || head.headers.contains_key(NODE_HEADER) || *master.phase.borrow() != Phase::Running
+    {
+        return None;
+    }
+    master.rotation.choose(&id.parse().ok()?).map(redirect)
 }
 
 fn redirect(location: HeaderValue) -> Response {

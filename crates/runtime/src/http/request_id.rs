@@ -8,7 +8,7 @@ use std::time::Instant;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 /// The header.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
@@ -37,16 +37,28 @@ pub fn with<Output>(id: Option<Arc<str>>, work: impl FnOnce() -> Output) -> Outp
 
 /// Middleware: takes a well-formed id from the client or a proxy before us, or makes one.
 pub async fn assign(request: Request, next: Next) -> Response {
-    let given = request.headers().get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
-    let id: Arc<str> = match given.filter(|id| is_well_formed(id)) {
-        Some(id) => id.into(),
-        None => new_id().into(),
-    };
+    let id: Arc<str> = given(request.headers()).map_or_else(|| new_id().into(), Arc::from);
     let mut response = OF_TASK.scope(id.clone(), logged(request, next)).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
     response
+}
+
+/// The same for an answer that is given without any middleware.
+pub(super) fn stamp(request: &HeaderMap, response: &mut HeaderMap) {
+    let id = match given(request) {
+        Some(id) => HeaderValue::from_str(id),
+        None => HeaderValue::try_from(new_id()),
+    };
+    if let Ok(id) = id {
+        response.insert(REQUEST_ID_HEADER, id);
+    }
+}
+
+fn given(request: &HeaderMap) -> Option<&str> {
+    let id = request.get(REQUEST_ID_HEADER)?.to_str().ok()?;
+    is_well_formed(id).then_some(id)
 }
 
 /// One line a request at DEBUG. Without the query, which may hold a ticket.

@@ -1,17 +1,21 @@
 //! Binding, accepting, and stopping without cutting anybody off.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::response::IntoResponse as _;
+use axum::{Extension, Router};
 use axum_server::Handle;
 use posthouse_protocol::ErrorCode;
+use tower::{Layer as _, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::exit::StartError;
+use crate::http::at_once::{AtOnce, ShortCut};
 use crate::http::linger::LingeringAcceptor;
 use crate::http::{ApiError, request_id};
 use crate::tasks::Tasks;
@@ -41,6 +45,15 @@ impl Server {
     /// Serves `router` on `listener` in a task of `tasks`. Request ids, panics, unknown paths and large bodies are
     /// dealt with here.
     pub fn start(tasks: &Tasks, listener: TcpListener, router: Router) -> io::Result<Self> {
+        Self::serve(tasks, listener, router, None)
+    }
+
+    /// The same, with a short cut before the router.
+    pub fn start_with(tasks: &Tasks, listener: TcpListener, router: Router, short_cut: ShortCut) -> io::Result<Self> {
+        Self::serve(tasks, listener, router, Some(short_cut))
+    }
+
+    fn serve(tasks: &Tasks, listener: TcpListener, router: Router, short_cut: Option<ShortCut>) -> io::Result<Self> {
         let handle = Handle::new();
         let router = router
             .fallback(async || ApiError::not_found("Not Found"))
@@ -52,9 +65,14 @@ impl Server {
             }))
             .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
             .layer(axum::middleware::from_fn(request_id::assign));
-        let mut server = axum_server::from_tcp(listener)?.acceptor(LingeringAcceptor).handle(handle.clone());
+        // Programs that speak HTTP/2 to a plain port do not exist among our clients.
+        let mut server =
+            axum_server::from_tcp(listener)?.acceptor(LingeringAcceptor).handle(handle.clone()).http1_only();
         server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = service_fn(move |peer: SocketAddr| {
+            let told_who_asks = Extension(ConnectInfo(peer)).layer(router.clone());
+            ready(Ok::<_, Infallible>(AtOnce::new(told_who_asks, short_cut.clone())))
+        });
         tasks.spawn("http server", async move {
             if let Err(error) = server.serve(service).await {
                 tracing::error!(%error, "the HTTP server failed");

@@ -75,9 +75,14 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
 }
 
 fn definition() -> Clap {
-    let data = || Arg::new("data").long("data").value_name("DIR").value_parser(value_parser!(PathBuf)).help(t!("cli.data"));
+    let data =
+        || Arg::new("data").long("data").value_name("DIR").value_parser(value_parser!(PathBuf)).help(t!("cli.data"));
     let join_code = Clap::new("join-code").about(t!("cli.join_code")).arg(data()).args([
-        Arg::new("uses").long("uses").value_name("N").value_parser(value_parser!(u32).range(1..=100_000)).help(t!("cli.uses")),
+        Arg::new("uses")
+            .long("uses")
+            .value_name("N")
+            .value_parser(value_parser!(u32).range(1..=100_000))
+            .help(t!("cli.uses")),
         Arg::new("expires").long("expires").value_name("TIME").value_parser(duration).help(t!("cli.expires")),
     ]);
     let reset_password = Clap::new("reset-password").about(t!("cli.reset_password")).arg(data());

@@ -108,8 +108,7 @@ fn tell_first_password(first: &FirstPassword) {
 
 fn node(arguments: &RunArguments) -> anyhow::Result<()> {
     let data = DataDir::open(arguments.data.as_deref(), Role::Node)?;
-    let mut start: NodeStart =
-        posthouse_node::prepare(data, arguments.config.as_deref(), arguments.join.as_deref())?;
+    let mut start: NodeStart = posthouse_node::prepare(data, arguments.config.as_deref(), arguments.join.as_deref())?;
     if let Some(address) = arguments.listen {
         start = start.listen(address);
     }

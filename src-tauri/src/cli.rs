@@ -81,7 +81,7 @@ fn definition() -> Clap {
         Arg::new("uses")
             .long("uses")
             .value_name("N")
-            .value_parser(value_parser!(u32).range(1..=100_000))
+            .value_parser(value_parser!(u32).range(1..=10_000))
             .help(t!("cli.uses")),
         Arg::new("expires").long("expires").value_name("TIME").value_parser(duration).help(t!("cli.expires")),
     ]);

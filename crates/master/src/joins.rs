@@ -78,8 +78,7 @@ impl Joins {
         let code = codes::text_of(&row, codes::with_host(reachable, host));
         let view = row.view.clone();
         around.store.call(move |connection| table::add(connection, &row)).await?;
-        let reason = format!("{}: {} use(s)", view.code_id, view.uses);
-        around.events.record(EventKind::JoinCodeCreated, None, None, reason);
+        around.events.record(EventKind::JoinCodeCreated, None, None, codes::reason_of(&view));
         Ok(CreatedJoinCode { code, view })
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use posthouse_protocol::event::EventKind;
 use posthouse_protocol::join::{JoinCode, JoinCodeView};
 use posthouse_runtime::clock::Clock;
 use posthouse_runtime::exit::StartError;
@@ -11,6 +12,7 @@ use posthouse_runtime::{random, running_file};
 use rust_i18n::t;
 
 use super::refusal::JoinRefusal;
+use crate::store::events::{self, NewEvent};
 use crate::store::join_codes::{self as table, JoinCodeRow};
 
 /// Nodes that may join with one code.
@@ -31,12 +33,21 @@ pub fn create_join_code(data: &DataDir, uses: u32, expires: Duration) -> Result<
     if running.role != data.role().as_str() {
         return Err(not_running());
     }
-    let row = new_row(uses, expires, Clock::system().now_ms() / 1000)
-        .map_err(|refusal| StartError::Usage(refusal.to_string()))?;
+    let clock = Clock::system();
+    let row =
+        new_row(uses, expires, clock.now_ms() / 1000).map_err(|refusal| StartError::Usage(refusal.to_string()))?;
     let code = text_of(&row, running.addresses);
+    let told = NewEvent {
+        time: clock.now_seconds(),
+        kind: EventKind::JoinCodeCreated,
+        meeting_id: None,
+        node_id: None,
+        reason: reason_of(&row.view),
+    };
     let store = crate::store::open(data)?;
     store
         .call_blocking(move |connection| table::add(connection, &row))
+        .and_then(|()| events::append_blocking(&store, told))
         .map_err(|error| StartError::Database(data.database(), error.to_string()))?;
     Ok(code)
 }
@@ -60,6 +71,11 @@ pub(super) fn new_row(uses: u32, expires: Duration, now: i64) -> Result<JoinCode
         revoked: false,
     };
     Ok(JoinCodeRow { view, token: Secret::random() })
+}
+
+/// What the event of a new code says: never its secret.
+pub(super) fn reason_of(view: &JoinCodeView) -> String {
+    format!("{}: {} use(s)", view.code_id, view.uses)
 }
 
 /// The string to paste on a node.

@@ -19,22 +19,27 @@ pub(crate) struct NewEvent {
 
 /// Writes events in this order; the id of the last one.
 pub(crate) async fn append(store: &Store, events: Vec<NewEvent>) -> Result<u64, StoreError> {
-    store
-        .call(move |connection| {
-            super::at_once(connection, |transaction| {
-                let mut id = newest(transaction)?;
-                let mut statement = transaction.prepare_cached(
-                    "INSERT INTO events (id, time, kind, meeting_id, node_id, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?;
-                for event in &events {
-                    id += 1;
-                    let kind = kind_text(event.kind)?;
-                    statement.execute(params![id, event.time, kind, event.meeting_id, event.node_id, event.reason])?;
-                }
-                Ok(id.unsigned_abs())
-            })
-        })
-        .await
+    store.call(move |connection| insert(connection, &events)).await
+}
+
+/// The same for a process beside the running master, whose streams tell of it with its next own event.
+pub(crate) fn append_blocking(store: &Store, event: NewEvent) -> Result<u64, StoreError> {
+    store.call_blocking(move |connection| insert(connection, &[event]))
+}
+
+fn insert(connection: &mut Connection, events: &[NewEvent]) -> rusqlite::Result<u64> {
+    super::at_once(connection, |transaction| {
+        let mut id = newest(transaction)?;
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO events (id, time, kind, meeting_id, node_id, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        for event in events {
+            id += 1;
+            let kind = kind_text(event.kind)?;
+            statement.execute(params![id, event.time, kind, event.meeting_id, event.node_id, event.reason])?;
+        }
+        Ok(id.unsigned_abs())
+    })
 }
 
 /// Up to `limit` events with an id above `after`, and the id of the newest there is.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use posthouse_tests::python_node::PythonNode;
 use posthouse_tests::tablet::{Way, host_of};
+use posthouse_tests::wait::wait_until;
 use serde_json::json;
 
 use crate::ground::Ground;
@@ -19,6 +20,7 @@ const NODES: u8 = 100;
 const MEETINGS: usize = 50;
 const SECONDS: u32 = 6;
 const ROUNDS: usize = 5;
+const IN_ROTATION: Duration = Duration::from_secs(10);
 
 /// Asks for one meeting after the other; the requests are made before the clock runs.
 const SCRIPT: &str = r#"
@@ -57,12 +59,17 @@ pub(super) async fn measure(ground: &Ground) -> Result<Vec<Row>> {
     let tablet = master.tablet()?;
     for number in 0..MEETINGS {
         let id = format!("m-{number:02}");
-        let mut chosen = BTreeSet::new();
-        for _ in 0..NODES {
-            let Way::Node(url) = tablet.way(&id).await? else { bail!("{id} is not redirected") };
-            chosen.insert(host_of(&url)?);
-        }
-        ensure!(chosen.len() == usize::from(NODES), "{id} is redirected to {} nodes of {NODES}", chosen.len());
+        // The last heartbeats are taken account of a moment after they are answered.
+        wait_until("all nodes are in rotation", IN_ROTATION, || async {
+            let mut chosen = BTreeSet::new();
+            for _ in 0..NODES {
+                let Way::Node(url) = tablet.way(&id).await? else { bail!("{id} is not redirected") };
+                chosen.insert(host_of(&url)?);
+            }
+            ensure!(chosen.len() == usize::from(NODES), "{id} is redirected to {} nodes of {NODES}", chosen.len());
+            Ok(())
+        })
+        .await?;
     }
     let Way::Node(location) = tablet.way("m-00").await? else { bail!("m-00 is not redirected") };
     let nginx = Nginx::redirects(&location).await?;

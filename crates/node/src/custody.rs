@@ -26,6 +26,11 @@ const READING_INTERVAL_SECONDS: f64 = 6.0 * 3600.0;
 /// How often downloads are noted in the database.
 const NOTING_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The time of a last reading after which the next is due in a minute.
+pub(crate) fn due_soon(now: f64) -> f64 {
+    now - READING_INTERVAL_SECONDS + 60.0
+}
+
 /// What is to be read, and how often anything was.
 #[derive(Debug)]
 pub(crate) struct Custody {

@@ -7,6 +7,7 @@ use posthouse_protocol::event::EventKind;
 use posthouse_protocol::{ContentHash, MeetingId};
 use posthouse_runtime::tasks::blocking;
 
+use crate::custody;
 use crate::shelf::{Condition, Package, Slot, Stamp, Standing};
 use crate::state::Node;
 use crate::store::packages::PackageRow;
@@ -24,12 +25,14 @@ pub(crate) struct Placed {
     pub(crate) path: PathBuf,
     pub(crate) standing: Standing,
     pub(crate) change_token: Option<String>,
+    /// Whether the hash of the whole was computed; else that is done soon, in the background.
+    pub(crate) was_read_whole: bool,
 }
 
 /// Puts it on the shelf in place of an older version, whose downloads go on to their end. The caller has had the
 /// meeting's turn since before the file came to its place.
 pub(crate) async fn shelve(node: &Node, placed: Placed) -> Result<(), FetchError> {
-    let Placed { meeting, title, version, hash, size_bytes, path, standing, change_token } = placed;
+    let Placed { meeting, title, version, hash, size_bytes, path, standing, change_token, was_read_whole } = placed;
     let before = node.shelf.sound(&meeting.key());
     let now = node.clock.now_seconds();
     let folder = path.parent().map(PathBuf::from).unwrap_or_default();
@@ -39,7 +42,7 @@ pub(crate) async fn shelve(node: &Node, placed: Placed) -> Result<(), FetchError
         version,
         hash,
         stamp: Stamp { size_bytes, modified_ns: 0, changed_ns: 0 },
-        verified_at: now,
+        verified_at: if was_read_whole { now } else { custody::due_soon(now) },
         synced_at: now,
         last_served: before.as_ref().map_or(0.0, |package| package.last_served()),
         downloads: before.as_ref().map_or(0, |package| package.downloads()),

@@ -50,8 +50,14 @@ pub(super) async fn examine(node: &Node, key: &str) -> io::Result<()> {
     let meeting = &slot.meeting;
     match (found, &slot.condition) {
         (Found::Undecided, _) => {}
-        (Found::Missing, _) => damaged(node, meeting, "the file is missing").await,
-        (Found::Unsound(reason), _) => damaged(node, meeting, &reason).await,
+        (Found::Missing, _) => {
+            damaged(node, meeting, "the file is missing").await;
+            node.sync.wake();
+        }
+        (Found::Unsound(reason), _) => {
+            damaged(node, meeting, &reason).await;
+            node.sync.wake();
+        }
         (Found::Bytes(hash, stamp), Condition::Sound(package)) if hash == package.hash() => {
             placing::confirm(node, package, package.version(), stamp).await;
         }
@@ -59,7 +65,15 @@ pub(super) async fn examine(node: &Node, key: &str) -> io::Result<()> {
             restore(node, &slot, row, stamp, path).await?;
         }
         (Found::Bytes(hash, stamp), Condition::Suspect(None)) => adopt(node, &slot, hash, stamp, path).await?,
-        (Found::Bytes(..), _) => damaged(node, meeting, "its bytes are not those that were verified").await,
+        (Found::Bytes(_, stamp), condition) => {
+            damaged(node, meeting, "its bytes are not those that were verified").await;
+            // Nobody changed the file: the disk, or the master's word, is wrong. Fetched again at once it might go round
+            // in circles as fast as the network allows; the next poll by the clock is soon enough.
+            let is_untouched = matches!(condition, Condition::Sound(package) if package.stamp == stamp);
+            if !is_untouched {
+                node.sync.wake();
+            }
+        }
     }
     Ok(())
 }
@@ -140,6 +154,7 @@ async fn adopt(node: &Node, slot: &Slot, hash: ContentHash, stamp: Stamp, path: 
         path,
         standing: slot.standing,
         change_token: None,
+        was_read_whole: true,
     };
     placing::shelve(node, placed).await.map_err(io::Error::other)?;
     node.sync.wake();
@@ -149,5 +164,4 @@ async fn adopt(node: &Node, slot: &Slot, hash: ContentHash, stamp: Stamp, path: 
 async fn damaged(node: &Node, meeting: &MeetingId, reason: &str) {
     tracing::error!(%meeting, reason, "a package is damaged; it is removed, and fetched again if it is needed");
     placing::remove_in_turn(node, meeting, EventKind::PackageDamaged, reason).await;
-    node.sync.wake();
 }

@@ -69,8 +69,19 @@ pub(crate) struct Assembly {
 #[derive(Debug)]
 struct Whole {
     incoming: Incoming,
-    /// Hash of all bytes so far, as long as they came from the first on without a fault.
-    hasher: Option<blake3::Hasher>,
+    check: WholeCheck,
+}
+
+/// Whether the blocks are the whole that was described with them.
+#[derive(Debug)]
+enum WholeCheck {
+    /// Who described them proved who it is: blocks and whole are one statement, and to hash every byte twice would only
+    /// slow down what is asked of a node first, to have the package.
+    NotNeeded,
+    /// Hash of all bytes so far, which came from the first on without a fault.
+    Hashing(Box<blake3::Hasher>),
+    /// There was a fault, or a beginning from before: the file is read at the end.
+    AtTheEnd,
 }
 
 /// The same bytes block by block.
@@ -91,13 +102,15 @@ struct OpenBlock {
 }
 
 impl Assembly {
-    /// Looks at what an earlier attempt left in the file and reserves the room for the rest.
+    /// Looks at what an earlier attempt left in the file and reserves the room for the rest. `is_proven`: the description
+    /// was signed by the master.
     ///
     /// # Errors
     /// When the disk is full or fails.
     pub(crate) fn begin(
         incoming: Incoming,
         description: Arc<PackageDescription>,
+        is_proven: bool,
         progress: Arc<Progress>,
     ) -> io::Result<Self> {
         let length = incoming.len()?;
@@ -113,9 +126,13 @@ impl Assembly {
         let blocks = description.blocks.iter().zip(&is_right);
         let done = blocks.filter(|(_, is_right)| **is_right).map(|(block, _)| block.length).sum();
         progress.advance(done);
-        let hasher = (done == 0).then(blake3::Hasher::new);
+        let check = match done {
+            _ if is_proven => WholeCheck::NotNeeded,
+            0 => WholeCheck::Hashing(Box::default()),
+            _ => WholeCheck::AtTheEnd,
+        };
         let blocks = Blocks { description, is_right, open: None };
-        Ok(Self { file: Whole { incoming, hasher }, blocks, progress })
+        Ok(Self { file: Whole { incoming, check }, blocks, progress })
     }
 
     /// The next bytes to ask for, up to the next block that is there; `None` when nothing is missing.
@@ -136,7 +153,7 @@ impl Assembly {
     pub(crate) fn write(&mut self, offset: u64, pieces: &[Bytes]) -> io::Result<usize> {
         let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         let Self { file, blocks, .. } = self;
-        // Two hashes of the same bytes take as long as everything else together: one of them is another thread's.
+        // Hashing takes as long as everything else together, so it is another thread's.
         let (written, found) = if length < WORTH_A_THREAD {
             (file.write(offset, pieces), blocks.take(offset, pieces))
         } else {
@@ -150,8 +167,8 @@ impl Assembly {
         written?;
         self.progress.note_received(length);
         self.progress.advance(found.right_bytes);
-        if found.wrong_blocks > 0 {
-            self.file.hasher = None;
+        if found.wrong_blocks > 0 && matches!(self.file.check, WholeCheck::Hashing(_)) {
+            self.file.check = WholeCheck::AtTheEnd;
         }
         Ok(found.wrong_blocks)
     }
@@ -161,9 +178,10 @@ impl Assembly {
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn has_described_hash(&self) -> io::Result<bool> {
-        let found = match &self.file.hasher {
-            Some(hasher) => (ContentHash(*hasher.finalize().as_bytes()), hasher.count()),
-            None => hash_file(self.file.incoming.path())?,
+        let found = match &self.file.check {
+            WholeCheck::NotNeeded => return Ok(true),
+            WholeCheck::Hashing(hasher) => (ContentHash(*hasher.finalize().as_bytes()), hasher.count()),
+            WholeCheck::AtTheEnd => hash_file(self.file.incoming.path())?,
         };
         let description = &self.blocks.description;
         Ok(found == (description.hash, description.size_bytes))
@@ -190,7 +208,7 @@ impl Whole {
     fn write(&mut self, mut offset: u64, pieces: &[Bytes]) -> io::Result<()> {
         for piece in pieces {
             self.incoming.write_all_at(offset, piece)?;
-            if let Some(hasher) = &mut self.hasher {
+            if let WholeCheck::Hashing(hasher) = &mut self.check {
                 hasher.update(piece);
             }
             offset += piece.len() as u64;
@@ -312,7 +330,7 @@ mod tests {
     fn begin(folder: &tempfile::TempDir) -> Assembly {
         let store = PackageStore::open(folder.path()).unwrap();
         let incoming = store.incoming(&"m-1".parse().unwrap(), "tag").unwrap();
-        Assembly::begin(incoming, description(), Arc::default()).unwrap()
+        Assembly::begin(incoming, description(), false, Arc::default()).unwrap()
     }
 
     #[test]
@@ -379,7 +397,7 @@ mod tests {
         let incoming = store.incoming(&"m-1".parse().unwrap(), "tag").unwrap();
         let hash = ContentHash(*blake3::hash(b"").as_bytes());
         let nothing = Arc::new(PackageDescription { size_bytes: 0, hash, blocks: Vec::new() });
-        let assembly = Assembly::begin(incoming, nothing, Arc::default()).unwrap();
+        let assembly = Assembly::begin(incoming, nothing, false, Arc::default()).unwrap();
         assert!(assembly.missing().is_none() && assembly.has_described_hash().unwrap());
     }
 }

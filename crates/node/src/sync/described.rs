@@ -58,7 +58,7 @@ pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job, kept: &mut
     }
     let mut assembly = match kept.assembly.take() {
         Some(assembly) => assembly,
-        None => begin(node, job, &described).await?,
+        None => begin(node, link, job, &described).await?,
     };
     for _ in 0..=REPAIRS {
         while let Some(range) = assembly.missing() {
@@ -76,7 +76,7 @@ pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job, kept: &mut
             };
         }
         if assembly.missing().is_none() {
-            return finish(node, job, &described, assembly).await;
+            return finish(node, link, job, &described, assembly).await;
         }
     }
     // Is it the bytes, or what the master says of them? The next attempt asks for both.
@@ -109,7 +109,8 @@ async fn relabel(node: &Node, wanted: &Wanted, described: &DescribedPackage) -> 
     Ok(true)
 }
 
-async fn begin(node: &Node, job: &Job, described: &Arc<DescribedPackage>) -> Result<Assembly, FetchError> {
+async fn begin(node: &Node, link: &Link, job: &Job, described: &Arc<DescribedPackage>) -> Result<Assembly, FetchError> {
+    let is_proven = link.client.identity().is_some();
     let meeting = &job.wanted.meeting;
     let tag = described.description.hash.to_string();
     // First the note, then the file: a file without a note is torn.
@@ -121,7 +122,7 @@ async fn begin(node: &Node, job: &Job, described: &Arc<DescribedPackage>) -> Res
     let begun = blocking(move || {
         let incoming = store.incoming(&meeting, &tag)?;
         let path = incoming.path().to_owned();
-        Assembly::begin(incoming, description, progress).inspect_err(|error| {
+        Assembly::begin(incoming, description, is_proven, progress).inspect_err(|error| {
             // A file that cannot be finished would only keep others from being.
             if posthouse_package::is_storage_full(error) {
                 let _ = std::fs::remove_file(path);
@@ -226,7 +227,13 @@ async fn discard(assembly: Assembly) {
 }
 
 /// All blocks are right: checks the whole and puts it in place.
-async fn finish(node: &Node, job: &Job, described: &DescribedPackage, assembly: Assembly) -> Result<(), FetchError> {
+async fn finish(
+    node: &Node,
+    link: &Link,
+    job: &Job,
+    described: &DescribedPackage,
+    assembly: Assembly,
+) -> Result<(), FetchError> {
     let root = node.package_store().root().to_owned();
     let checked = blocking(move || (assembly.has_described_hash(), assembly)).await;
     let (is_described, assembly) = checked;
@@ -249,6 +256,7 @@ async fn finish(node: &Node, job: &Job, described: &DescribedPackage, assembly: 
             path: stored.path,
             standing,
             change_token: None,
+            was_read_whole: link.client.identity().is_none(),
         },
     )
     .await

@@ -156,6 +156,7 @@ async fn shelve(
         path: stored.path,
         standing,
         change_token,
+        was_read_whole: true,
     };
     placing::shelve(node, placed).await
 }

@@ -93,13 +93,16 @@ async fn what_stays_wrong_is_neither_served_nor_reported_and_the_master_is_not_p
     assert!(1000 - master.faults_left() < 30, "{}", master.faults_left());
     assert_eq!(node.status().await.meeting_count, 0);
 
-    // Blocks that fit and a whole that does not.
-    let master = Master::ours();
-    *master.claimed_hash.lock() = Some(ContentHash([7; 32]));
-    master.put("m-1", &bytes);
-    let node = Site::plain(&master).start();
-    node.until("gives up", |status| status.sync_status.starts_with("同步失败: ")).await;
-    assert_eq!(node.status().await.meeting_count, 0);
+    // Blocks that fit and a whole that does not, whether or not the master proves that it is the one who says so.
+    for is_joined in [false, true] {
+        let master = Master::ours();
+        *master.claimed_hash.lock() = Some(ContentHash([7; 32]));
+        master.put("m-1", &bytes);
+        let site = if is_joined { Site::joining(&master.new_code(&[&master.address])) } else { Site::plain(&master) };
+        let node = site.start();
+        node.until("gives up", |status| status.sync_status.starts_with("同步失败: ")).await;
+        assert_eq!(node.status().await.meeting_count, 0);
+    }
 }
 
 #[tokio::test]

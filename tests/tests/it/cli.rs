@@ -1,5 +1,6 @@
 //! The command line: what it says, and the codes it ends with.
 
+#[cfg(unix)]
 use std::time::Duration;
 
 use anyhow::{Context, Result};

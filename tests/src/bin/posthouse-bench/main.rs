@@ -18,7 +18,7 @@ mod nginx;
 mod report;
 #[cfg(target_os = "linux")]
 mod rows;
-#[cfg(target_os = "linux")]
+
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]

@@ -116,8 +116,9 @@ fn start(node: &Node, meeting: MeetingId, done: watch::Sender<bool>) {
     let task_node = node.clone();
     node.tasks.spawn("obtain", async move {
         let asking = Asking { node: task_node, key: meeting.key() };
+        // A master that does not answer is not asked again at once either.
         let is_absent = tokio::select! {
-            result = try_to_get(&asking.node, &meeting) => matches!(result, Err(FetchError::Absent)),
+            result = try_to_get(&asking.node, &meeting) => matches!(result, Err(FetchError::Absent | FetchError::Client(_))),
             () = asking.node.stop.cancelled() => false,
         };
         if is_absent {
@@ -158,6 +159,9 @@ async fn what_to_fetch(node: &Node, meeting: &MeetingId) -> Result<(MasterKind, 
     let Some(link) = node.uplink.link().filter(|_| !node.uplink.is_refused()) else {
         return Err(FetchError::Cancelled);
     };
+    if node.uplink.kind() == MasterKind::Unknown && node.uplink.is_out_of_reach() {
+        return Err(FetchError::Cancelled);
+    }
     let mut kinds = node.uplink.kinds();
     let known = timeout_at(Instant::now() + PATIENCE / 2, kinds.wait_for(|kind| *kind != MasterKind::Unknown)).await;
     let kind = known.ok().and_then(Result::ok).map(|kind| *kind).ok_or(FetchError::Cancelled)?;

@@ -285,6 +285,11 @@ impl Uplink {
         self.state.lock().is_connected
     }
 
+    /// Whether the last contact with the master failed.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        self.state.lock().contact_problem().is_some()
+    }
+
     /// Whether the master said that it does not want this node.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self.state.lock().presence, Outcome::Refused(_))

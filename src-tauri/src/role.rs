@@ -23,6 +23,8 @@ use crate::terminal::{complain, say};
 /// Blocking threads read files and hash; more of them would only wait for the disk.
 const BLOCKING_THREADS: usize = 64;
 
+/// Work on blocking threads that is still under way after a role has ended gets so long.
+const BLOCKING_LIMIT: Duration = Duration::from_millis(250);
 /// At the end, downloads on a port that was given up earlier get as long as those on the present one had.
 const OLD_PORTS_LIMIT: Duration = Duration::from_secs(1);
 
@@ -93,7 +95,7 @@ fn master(arguments: &RunArguments) -> anyhow::Result<()> {
     let listener = bind(arguments.listen.unwrap_or(config.listen))?;
     start_logging(config.logging.clone())?;
     let address = listener.local_addr()?;
-    runtime()?.block_on(async move {
+    to_the_end(async move {
         let tasks = Tasks::new(Clock::system());
         let stop = signals::stop_token(&tasks);
         say(&t!("run.listening_master", address = address));
@@ -114,7 +116,7 @@ fn node(arguments: &RunArguments) -> anyhow::Result<()> {
     }
     let mut listener = bind(start.listen_address())?;
     let logging = start_logging(start.log_settings())?;
-    runtime()?.block_on(async move {
+    to_the_end(async move {
         let tasks = Tasks::new(Clock::system());
         let stop = signals::stop_token(&tasks);
         say(&t!("run.listening_node", address = listener.local_addr()?));
@@ -143,9 +145,14 @@ fn start_logging(settings: LogSettings) -> Result<Logging, StartError> {
     Logging::start(settings).map_err(|error| StartError::CannotWrite(file, error))
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn to_the_end(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     raise_file_limit();
-    tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
+    let outcome = runtime.block_on(role);
+    // A thread that waits for a slow disk does not keep the program from ending.
+    runtime.shutdown_timeout(BLOCKING_LIMIT);
+    outcome
 }
 
 /// A thousand slow tablets are a thousand open sockets; many systems allow 1024 files unless asked.

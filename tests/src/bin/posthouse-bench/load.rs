@@ -75,12 +75,6 @@ pub(crate) async fn warm(path: &Path) -> Result<()> {
     run(Command::new("cat").arg(path).stdout(Stdio::null())).await.map(drop)
 }
 
-/// Takes a file out of the page cache.
-pub(crate) fn chill(path: &Path) -> Result<()> {
-    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).context("fadvise")
-}
-
 /// Waits until nothing is left to be written to disk.
 pub(crate) async fn settle_disk() -> Result<()> {
     run(&mut Command::new("sync")).await.map(drop)

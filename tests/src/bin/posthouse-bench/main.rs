@@ -3,6 +3,8 @@
 //! Linux only: it reads `/proc` and compares with nginx, curl, b3sum and zip of the distribution.
 
 #[cfg(target_os = "linux")]
+mod chill;
+#[cfg(target_os = "linux")]
 mod connection;
 #[cfg(target_os = "linux")]
 mod ground;

@@ -9,6 +9,7 @@ use anyhow::Result;
 use posthouse_tests::node::Node;
 use tokio::task::JoinSet;
 
+use crate::chill::chill;
 use crate::ground::{self, Ground};
 use crate::load::{self, Wrk};
 use crate::measure::median;
@@ -41,11 +42,13 @@ pub(super) async fn measure(ground: &Ground) -> Result<Vec<Row>> {
     let nginx = Nginx::files(&node.data().join("storage")).await?;
     let ours = Side {
         pids: vec![node.process.pid()],
+        mapping: vec![node.process.pid()],
         small: format!("{}/api/v1/meetings/{WARM}/download-package", node.base),
         cold: colds(&node, |id| format!("{}/api/v1/meetings/{id}/download-package", node.base)),
     };
     let peer = Side {
         pids: nginx.pids()?,
+        mapping: vec![node.process.pid()],
         small: nginx.url(&format!("/meeting_{WARM}/package.zip")),
         cold: colds(&node, |id| nginx.url(&format!("/meeting_{id}/package.zip"))),
     };
@@ -96,6 +99,8 @@ impl Found {
 
 struct Side {
     pids: Vec<u32>,
+    /// Who may have the packages mapped.
+    mapping: Vec<u32>,
     small: String,
     cold: Vec<(PathBuf, String)>,
 }
@@ -105,10 +110,10 @@ impl Side {
         let stop = Arc::new(AtomicBool::new(false));
         let mut readers = JoinSet::new();
         for (path, url) in self.cold.clone() {
-            let stop = Arc::clone(&stop);
+            let (stop, mapping) = (Arc::clone(&stop), self.mapping.clone());
             readers.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    load::chill(&path)?;
+                    chill(&path, &mapping)?;
                     load::curl(&url, 1, std::fs::metadata(&path)?.len()).await?;
                 }
                 anyhow::Ok(())

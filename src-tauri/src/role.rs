@@ -23,6 +23,10 @@ use crate::terminal::{complain, say};
 /// Blocking threads read files and hash; more of them would only wait for the disk.
 const BLOCKING_THREADS: usize = 64;
 
+/// After so many turns of its tasks a thread asks the system which connections are ready. With tokio's 61 a small
+/// request waits while 61 others are sent a window of a package each, which takes a tenth of a second.
+const TURNS_BETWEEN_POLLS: u32 = 5;
+
 /// Work on blocking threads that is still under way after a role has ended gets so long.
 const BLOCKING_LIMIT: Duration = Duration::from_millis(250);
 /// At the end, downloads on a port that was given up earlier get as long as those on the present one had.
@@ -147,8 +151,11 @@ fn start_logging(settings: LogSettings) -> Result<Logging, StartError> {
 
 fn to_the_end(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     raise_file_limit();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(TURNS_BETWEEN_POLLS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()?;
     let outcome = runtime.block_on(role);
     // A thread that waits for a slow disk does not keep the program from ending.
     runtime.shutdown_timeout(BLOCKING_LIMIT);

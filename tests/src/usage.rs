@@ -28,6 +28,18 @@ pub fn cpu_seconds(pids: &[u32]) -> Result<f64> {
     Ok(ticks as f64 / TICKS_PER_SECOND)
 }
 
+/// Seconds for which the host of a virtual machine kept its processors from running, of all of them together, so far.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn stolen_seconds() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
+    let fields = text.lines().next().and_then(|line| line.strip_prefix("cpu")).context("/proc/stat")?;
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let stolen = fields.split_whitespace().nth(7).context("/proc/stat is short")?;
+    Ok(stolen.parse::<u64>()? as f64 / TICKS_PER_SECOND)
+}
+
 /// Bytes that these processes caused to be read from disk so far.
 ///
 /// # Errors

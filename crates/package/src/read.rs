@@ -21,8 +21,9 @@ use bytes::Bytes;
 use crate::mapped::{self, Mapped};
 use crate::positioned::read_up_to;
 
-/// Greatest length in bytes of one window.
-pub const WINDOW_LENGTH: u64 = if cfg!(target_os = "linux") { 4 << 20 } else { READ_LENGTH };
+/// Greatest length in bytes of one window. What is longer costs no less for each byte, and keeps a thread from serving
+/// others for longer.
+pub const WINDOW_LENGTH: u64 = if cfg!(target_os = "linux") { 1 << 20 } else { READ_LENGTH };
 
 /// Greatest length in bytes of a window that is read rather than mapped.
 const READ_LENGTH: u64 = 256 << 10;

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -14,12 +15,22 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use posthouse_package::read::PackageFile;
 use posthouse_protocol::signing::VERSION_HEADER;
 use posthouse_protocol::{ContentHash, ErrorCode};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::http::ApiError;
 use crate::http::range::{Decision, decide};
 use crate::http::signature::SignedBody;
 use crate::metrics::ServingMetrics;
+
+/// Who may read from disk: all that is served comes from one, and more threads that read than processors take the time
+/// of those that send. Off Linux every window is read, most of them from memory, and those are not to wait for a disk.
+static READS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    Semaphore::new(if cfg!(target_os = "linux") { processors.max(2) } else { READS_ELSEWHERE })
+});
+/// Windows read at once where it cannot be told what is in memory.
+const READS_ELSEWHERE: usize = 32;
 
 /// A package ready to be served.
 #[derive(Debug, Clone)]
@@ -104,7 +115,10 @@ impl PackageBody {
 
     fn read(&self, offset: u64) -> JoinHandle<io::Result<Bytes>> {
         let (file, left) = (self.file.clone(), self.end - offset);
-        tokio::task::spawn_blocking(move || file.window(offset, left))
+        tokio::spawn(async move {
+            let _turn = READS.acquire().await.map_err(io::Error::other)?;
+            tokio::task::spawn_blocking(move || file.window(offset, left)).await?
+        })
     }
 
     /// Accounts for a window and begins to read the next one, unless it is in memory anyway.

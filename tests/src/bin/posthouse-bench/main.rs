@@ -20,6 +20,8 @@ mod nginx;
 mod report;
 #[cfg(target_os = "linux")]
 mod rows;
+#[cfg(target_os = "linux")]
+mod turn;
 
 use std::process::ExitCode;
 

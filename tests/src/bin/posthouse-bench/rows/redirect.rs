@@ -15,10 +15,11 @@ use crate::load;
 use crate::measure::median;
 use crate::nginx::Nginx;
 use crate::report::{Row, note};
+use crate::turn::undisturbed;
 
 const NODES: u8 = 100;
 const MEETINGS: usize = 50;
-const SECONDS: u32 = 6;
+const SECONDS: u32 = 2;
 const ROUNDS: usize = 5;
 const IN_ROTATION: Duration = Duration::from_secs(10);
 
@@ -81,8 +82,9 @@ pub(super) async fn measure(ground: &Ground) -> Result<Vec<Row>> {
     let mut rates: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         for index in if round % 2 == 0 { [1, 0] } else { [0, 1] } {
-            let found = load::wrk(2, 64, SECONDS, &["-s", &script], &urls[index]).await?;
-            note(&format!("{}: {found:?}", ["posthouse", "nginx"][index]));
+            let name = ["posthouse", "nginx"][index];
+            let found =
+                undisturbed(name, async || load::wrk(2, 64, SECONDS, &["-s", &script], &urls[index]).await).await?;
             rates[index].push(found.requests_per_second);
         }
     }

@@ -7,34 +7,43 @@ use crate::ground::{self, Ground};
 use crate::load;
 use crate::measure::{GIB, median, rate, rate_and_ratio};
 use crate::nginx::Nginx;
-use crate::report::{Row, note};
+use crate::report::Row;
+use crate::turn::undisturbed;
 use posthouse_tests::usage;
 
 const MEETING: &str = "m-serve";
 
 struct Side {
+    name: &'static str,
     url: String,
     pids: Vec<u32>,
-    rates: Vec<f64>,
-    cpu_seconds: f64,
-    bytes: f64,
+    found: Vec<Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    bytes_per_second: f64,
+    cpu_seconds_per_gib: f64,
 }
 
 impl Side {
-    fn new(url: String, pids: Vec<u32>) -> Self {
-        Self { url, pids, rates: Vec::new(), cpu_seconds: 0.0, bytes: 0.0 }
+    fn new(name: &'static str, url: String, pids: Vec<u32>) -> Self {
+        Self { name, url, pids, found: Vec::new() }
     }
 
-    async fn turn(&mut self, connections: usize, size_bytes: u64) -> Result<()> {
+    async fn turn(&self, connections: usize, size_bytes: u64) -> Result<Found> {
         let before = usage::cpu_seconds(&self.pids)?;
-        self.rates.push(load::curl(&self.url, connections, size_bytes).await?);
-        self.cpu_seconds += usage::cpu_seconds(&self.pids)? - before;
-        self.bytes += connections as f64 * size_bytes as f64;
-        Ok(())
+        let bytes_per_second = load::curl(&self.url, connections, size_bytes).await?;
+        let gib = connections as f64 * size_bytes as f64 / GIB as f64;
+        Ok(Found { bytes_per_second, cpu_seconds_per_gib: (usage::cpu_seconds(&self.pids)? - before) / gib })
     }
 
-    fn cpu_per_gib(&self) -> f64 {
-        self.cpu_seconds / (self.bytes / GIB as f64)
+    fn bytes_per_second(&self) -> f64 {
+        median(&self.found.iter().map(|found| found.bytes_per_second).collect::<Vec<_>>())
+    }
+
+    fn cpu_seconds_per_gib(&self) -> f64 {
+        median(&self.found.iter().map(|found| found.cpu_seconds_per_gib).collect::<Vec<_>>())
     }
 }
 
@@ -57,21 +66,18 @@ pub(super) async fn measure(ground: &Ground) -> Result<Vec<Row>> {
 
     let mut rows = Vec::new();
     for (connections, rounds) in [(1, 7), (16, 5)] {
-        let mut ours = Side::new(url.clone(), vec![node.process.pid()]);
-        let mut peer = Side::new(peer_url.clone(), nginx.pids()?);
+        let mut ours = Side::new("posthouse", url.clone(), vec![node.process.pid()]);
+        let mut peer = Side::new("nginx", peer_url.clone(), nginx.pids()?);
         for round in 0..rounds {
             // Each goes first as often as the other, give or take one.
             let sides = if round % 2 == 0 { [&mut peer, &mut ours] } else { [&mut ours, &mut peer] };
             for side in sides {
-                side.turn(connections, held.size_bytes).await?;
+                let name = format!("{}, {connections} connections", side.name);
+                let found = undisturbed(&name, async || side.turn(connections, held.size_bytes).await).await?;
+                side.found.push(found);
             }
-            note(&format!(
-                "{connections} connections, round {round}: {} beside {}",
-                rate(ours.rates[round]),
-                rate(peer.rates[round])
-            ));
         }
-        let (reached, theirs) = (median(&ours.rates), median(&peer.rates));
+        let (reached, theirs) = (ours.bytes_per_second(), peer.bytes_per_second());
         let name = if connections == 1 { "1 connection".to_owned() } else { format!("{connections} connections") };
         rows.push(Row::judged(
             &format!("a node serves a 1 GiB package, curl, {name}"),
@@ -82,8 +88,8 @@ pub(super) async fn measure(ground: &Ground) -> Result<Vec<Row>> {
         ));
         rows.push(Row::told(
             &format!("… its CPU seconds per GiB, {name}"),
-            format!("{:.3}", ours.cpu_per_gib()),
-            format!("nginx {:.3}", peer.cpu_per_gib()),
+            format!("{:.3}", ours.cpu_seconds_per_gib()),
+            format!("nginx {:.3}", peer.cpu_seconds_per_gib()),
         ));
     }
     Ok(rows)

@@ -1,11 +1,9 @@
 //! Small requests while cold packages are being read: who waits for the disk must not make others wait.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use posthouse_tests::node::Node;
 use tokio::task::JoinSet;
 
@@ -14,14 +12,15 @@ use crate::ground::{self, Ground};
 use crate::load::{self, Wrk};
 use crate::measure::median;
 use crate::nginx::Nginx;
-use crate::report::{Row, note};
+use crate::report::Row;
+use crate::turn::undisturbed;
 use posthouse_tests::usage;
 
 const READERS: usize = 8;
-const COLD_BYTES: u64 = 256 << 20;
+const COLD_BYTES: u64 = 768 << 20;
 const WARM: &str = "m-warm";
-const SECONDS: u32 = 8;
-const ROUNDS: usize = 3;
+const SECONDS: u32 = 1;
+const ROUNDS: usize = 5;
 const PART: [&str; 2] = ["-H", "Range: bytes=0-1023"];
 
 pub(super) async fn measure(ground: &Ground) -> Result<Vec<Row>> {
@@ -55,9 +54,11 @@ pub(super) async fn measure(ground: &Ground) -> Result<Vec<Row>> {
     let mut found: [Vec<Found>; 2] = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         for index in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let measured = [&ours, &peer][index].turn().await?;
-            note(&format!("{}: {measured:?}", ["posthouse", "nginx"][index]));
-            found[index].push(measured);
+            let (name, side) = [("posthouse", &ours), ("nginx", &peer)][index];
+            for (path, _) in &side.cold {
+                chill(path, &side.mapping)?;
+            }
+            found[index].push(undisturbed(name, async || side.turn().await).await?);
         }
     }
     let p99 = |index: usize| median(&found[index].iter().map(|found| found.milliseconds()).collect::<Vec<_>>());
@@ -107,26 +108,21 @@ struct Side {
 
 impl Side {
     async fn turn(&self) -> Result<Found> {
-        let stop = Arc::new(AtomicBool::new(false));
         let mut readers = JoinSet::new();
         for (path, url) in self.cold.clone() {
-            let (stop, mapping) = (Arc::clone(&stop), self.mapping.clone());
-            readers.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    chill(&path, &mapping)?;
-                    load::curl(&url, 1, std::fs::metadata(&path)?.len()).await?;
-                }
-                anyhow::Ok(())
-            });
+            readers.spawn(async move { load::curl(&url, 1, std::fs::metadata(&path)?.len()).await });
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let before = usage::disk_reads(&self.pids)?;
-        let wrk = load::wrk(1, 8, SECONDS, &PART, &self.small).await;
+        let wrk = load::wrk(1, 8, SECONDS, &PART, &self.small).await?;
         let disk_bytes = usage::disk_reads(&self.pids)? - before;
-        stop.store(true, Ordering::Relaxed);
+        // Those that ended before wrk did took load away from what was to be measured.
+        let reading =
+            std::iter::from_fn(|| readers.try_join_next()).try_fold(READERS, |left, ended| ended?.map(|_| left - 1))?;
+        ensure!(reading > 0, "all readers were through before the measurement was");
         while let Some(ended) = readers.join_next().await {
             ended??;
         }
-        Ok(Found { wrk: wrk?, disk_bytes })
+        Ok(Found { wrk, disk_bytes })
     }
 }

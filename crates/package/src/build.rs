@@ -1,31 +1,31 @@
 //! Building a package: a zip of a meeting's files and a README, the same bytes for the same files.
 //!
-//! Files are cut into pieces that are compressed on several threads and appended in order, so one large file keeps all
-//! threads as busy as many small ones, memory stays at a few pieces, and nothing but the package is written. No zip
-//! library appends an entry that was compressed elsewhere without having it whole in memory, which is why the
-//! container is written by [`archive`] here. Reading and checking zips is left to the `zip` crate.
+//! Entries are compressed on several threads, each into an archive of its own that lies in memory while it is small,
+//! and copied into the package in the order of their names. Memory stays at a few megabytes whatever the files are.
 
-mod archive;
-mod assembly;
-mod pack;
+mod entry;
+mod in_order;
 mod plan;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use posthouse_protocol::PackageDescription;
+use zip::ZipWriter;
 
 use crate::describe::describe_file;
 use crate::{PackageError, positioned};
 
-use archive::Archive;
-use assembly::Assembly;
+use entry::Site;
+use in_order::in_order;
 use plan::Plan;
 
 /// Name of the entry that tells a reader what the package is.
 const README: &str = "README.txt";
+/// Bytes collected before they are written.
+const WRITE_LENGTH: usize = 256 << 10;
 
 /// A file that goes into a package. It must not change while a build runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,11 +67,10 @@ pub fn build(
         .suffix(".part")
         .tempfile_in(scratch)
         .map_err(PackageError::write(scratch))?;
-    write_archive(&plan, temporary.as_file(), destination, cancelled)?;
+    let site = Site { scratch, destination, cancelled };
+    write_archive(&plan, temporary.as_file(), &site)?;
     let description = sync_and_describe(temporary.as_file()).map_err(PackageError::write(destination))?;
-    if cancelled.load(Ordering::Relaxed) {
-        return Err(PackageError::Cancelled { path: destination.to_owned() });
-    }
+    site.go_on()?;
     let folder = destination.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(PackageError::write(folder))?;
     temporary.persist(destination).map_err(|error| PackageError::write(destination)(error.error))?;
@@ -79,27 +78,11 @@ pub fn build(
     Ok(description)
 }
 
-fn write_archive(plan: &Plan<'_>, file: &File, destination: &Path, cancelled: &AtomicBool) -> Result<(), PackageError> {
-    let write_error = |cause| PackageError::Write { path: destination.to_owned(), cause };
-    let mut archive = Archive::new(file);
-    Assembly::run(plan, |assembly| {
-        for (index, entry) in plan.entries().iter().enumerate() {
-            // Every entry has a first piece, an empty one when it is empty, because that decides the method.
-            for number in 0..entry.pieces() {
-                let piece = assembly.next()?;
-                if cancelled.load(Ordering::Relaxed) {
-                    return Err(PackageError::Cancelled { path: destination.to_owned() });
-                }
-                if number == 0 {
-                    archive.begin(entry.name(), assembly.method(index), entry.length()).map_err(write_error)?;
-                }
-                archive.append(&piece.bytes, &piece.crc).map_err(write_error)?;
-                assembly.reuse(piece.bytes);
-            }
-            archive.end().map_err(write_error)?;
-        }
-        archive.finish().map_err(write_error)
-    })
+fn write_archive(plan: &Plan<'_>, file: &File, site: &Site<'_>) -> Result<(), PackageError> {
+    let mut zip = ZipWriter::new(BufWriter::with_capacity(WRITE_LENGTH, file));
+    in_order(plan.entries(), |entry| site.prepare(entry), |entry, prepared| site.append(&mut zip, entry, prepared))?;
+    let rest = zip.finish().map_err(|error| site.write_error(site.destination, error))?;
+    rest.into_inner().map_err(|error| PackageError::write(site.destination)(error.into_error())).map(drop)
 }
 
 /// Writing back to disk and hashing what is still in memory go on at the same time.

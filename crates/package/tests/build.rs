@@ -155,6 +155,18 @@ fn many_small_files_are_packed_in_order() {
 }
 
 #[test]
+fn more_entries_than_a_plain_zip_counts_are_packed() {
+    let workshop = Workshop::new();
+    let file = workshop.source("a", b"content");
+    let names: Vec<_> = (0..66_000).map(|number| format!("agenda_1/{number:05}.txt")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), file.as_path())).collect();
+    let package = workshop.build(&request(&files), "1.zip");
+    let archive = zip::ZipArchive::new(std::io::Cursor::new(package)).unwrap();
+    assert_eq!(archive.len(), 66_001);
+    assert!(archive.file_names().skip(1).map(Result::unwrap).eq(names));
+}
+
+#[test]
 fn a_build_that_is_called_off_leaves_nothing() {
     let workshop = Workshop::new();
     let file = workshop.source("a", &text(4 << 20));

@@ -1,4 +1,4 @@
-//! What a build will do, known before it begins: the sorted entries and how each is cut into pieces.
+//! What a build will do, known before it begins: the sorted entries.
 
 use std::collections::HashSet;
 use std::fs;
@@ -6,10 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::{BuildRequest, README};
 use crate::PackageError;
-
-/// Length in bytes of the pieces that are compressed independently, and thereby of the trial that decides whether
-/// an entry is deflated at all. Part of what makes packages deterministic: another length gives other bytes.
-pub(super) const PIECE_LENGTH: u64 = 1 << 20;
 
 /// Where the bytes of an entry come from.
 pub(super) enum Source<'a> {
@@ -36,11 +32,6 @@ impl<'a> Entry<'a> {
     /// Length in bytes before compression.
     pub(super) fn length(&self) -> u64 {
         self.length
-    }
-
-    /// Number of pieces, at least one.
-    pub(super) fn pieces(&self) -> u64 {
-        self.length.div_ceil(PIECE_LENGTH).max(1)
     }
 
     /// The path that errors about this entry name.

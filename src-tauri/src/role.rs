@@ -60,7 +60,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
 }
 
 fn join_code(data: Option<&Path>, uses: u32, expires: Duration) -> anyhow::Result<()> {
-    if !DataDir::is_used(data, Role::Master) {
+    if !DataDir::is_used(data, Role::Master)? {
         return Err(no_data(data).into());
     }
     let data = DataDir::open(data, Role::Master)?;
@@ -79,9 +79,12 @@ fn reset_password(data: Option<&Path>) -> anyhow::Result<()> {
 
 /// Which role's data lies in a folder; without a folder, that of the default folders which has any.
 fn role_of(data: Option<&Path>) -> Result<Role, StartError> {
-    let roles = [Role::Master, Role::Node];
-    let found = roles.into_iter().find(|role| DataDir::is_used(data, *role));
-    found.ok_or_else(|| no_data(data))
+    for role in [Role::Master, Role::Node] {
+        if DataDir::is_used(data, role)? {
+            return Ok(role);
+        }
+    }
+    Err(no_data(data))
 }
 
 fn no_data(data: Option<&Path>) -> StartError {
@@ -94,16 +97,15 @@ fn master(arguments: &RunArguments) -> anyhow::Result<()> {
     let guard = RunningGuard::take(&data)?;
     let mut config = MasterConfig::load(&data, arguments.config.as_deref())?;
     if arguments.allow_unsigned_nodes {
-        config.nodes.allow_unsigned = posthouse_master::config::AllowUnsigned::Yes;
+        config.nodes.allow_unsigned = posthouse_master::config::Allowed::Yes;
     }
     let listener = bind(arguments.listen.unwrap_or(config.listen))?;
     start_logging(config.logging.clone())?;
-    let address = listener.local_addr()?;
     to_the_end(async move {
         let tasks = Tasks::new(Clock::system());
         let stop = signals::stop_token(&tasks);
-        say(&t!("run.listening_master", address = address));
-        let launch = Launch::new(config, data, guard, tell_first_password);
+        let tell_running = |address| say(&t!("run.listening_master", address = address));
+        let launch = Launch::new(config, data, guard, tell_first_password, tell_running);
         posthouse_master::run(launch, listener, stop).await
     })
 }

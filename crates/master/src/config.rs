@@ -11,6 +11,7 @@ use posthouse_runtime::config_file::{self, Invalid, between};
 use posthouse_runtime::exit::StartError;
 use posthouse_runtime::logging::{LogSettings, level_from_name};
 use posthouse_runtime::paths::DataDir;
+use posthouse_runtime::private_file;
 use rust_i18n::t;
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ pub struct MasterConfig {
     pub nodes: NodesConfig,
     /// How meetings start.
     pub meetings: MeetingsConfig,
+    /// Who may read the metrics without a login, besides this machine.
+    pub metrics: Allowed,
     /// Level and file of the log.
     pub logging: LogSettings,
 }
@@ -32,15 +35,15 @@ pub struct MasterConfig {
 /// `nodes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodesConfig {
-    /// Which nodes may speak the plain contract, without signatures.
-    pub allow_unsigned: AllowUnsigned,
+    /// Which nodes may register and send heartbeats without a signature. Never an id that has a secret.
+    pub allow_unsigned: Allowed,
     /// Whether a node must be reached at its address before tablets are sent there.
     pub probe: bool,
 }
 
-/// Who may register and send heartbeats without a signature. Never an id that has a secret.
+/// From where something is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AllowUnsigned {
+pub enum Allowed {
     /// Nobody.
     No,
     /// Everybody.
@@ -49,7 +52,7 @@ pub enum AllowUnsigned {
     Networks(Vec<IpNet>),
 }
 
-impl AllowUnsigned {
+impl Allowed {
     /// Whether somebody at this address may.
     #[must_use]
     pub fn covers(&self, address: IpAddr) -> bool {
@@ -78,7 +81,12 @@ impl MasterConfig {
     pub fn load(data: &DataDir, file: Option<&Path>) -> Result<Self, StartError> {
         let path = file.map_or_else(|| data.config_file(), Path::to_owned);
         let raw = match config_file::load::<MasterConfigFile>(&path)? {
-            Some(raw) => raw,
+            Some(raw) => {
+                if let Err(error) = private_file::restrict(&path) {
+                    tracing::warn!(file = %path.display(), %error, "others may read the configuration");
+                }
+                raw
+            }
             None => {
                 let raw = MasterConfigFile::default();
                 config_file::save(&path, &raw).map_err(|error| StartError::CannotWrite(path.clone(), error))?;
@@ -103,7 +111,11 @@ impl MasterConfig {
         Ok(Self {
             // In range, see above.
             listen: SocketAddr::new(address, u16::try_from(port).unwrap_or(8000)),
-            nodes: NodesConfig { allow_unsigned: allow_unsigned(&raw.nodes.allow_unsigned)?, probe: raw.nodes.probe },
+            nodes: NodesConfig {
+                allow_unsigned: allowed("nodes.allowUnsigned", &raw.nodes.allow_unsigned)?,
+                probe: raw.nodes.probe,
+            },
+            metrics: allowed("metrics.allow", &raw.metrics.allow)?,
             meetings: MeetingsConfig {
                 ready_timeout: Duration::from_secs(ready_timeout),
                 settle: Duration::from_secs(settle),
@@ -123,22 +135,22 @@ impl MasterConfig {
 
 impl Default for NodesConfig {
     fn default() -> Self {
-        Self { allow_unsigned: AllowUnsigned::No, probe: true }
+        Self { allow_unsigned: Allowed::No, probe: true }
     }
 }
 
-fn allow_unsigned(value: &Value) -> Result<AllowUnsigned, Invalid> {
-    let refused = || Invalid::new("nodes.allowUnsigned", t!("config.not_networks", value = value.to_string()));
+fn allowed(field: &str, value: &Value) -> Result<Allowed, Invalid> {
+    let refused = || Invalid::new(field, t!("config.not_networks", value = value.to_string()));
     match value {
-        Value::Bool(false) => Ok(AllowUnsigned::No),
-        Value::Bool(true) => Ok(AllowUnsigned::Yes),
+        Value::Bool(false) => Ok(Allowed::No),
+        Value::Bool(true) => Ok(Allowed::Yes),
         Value::Array(networks) => {
             let network = |value: &Value| {
                 let text = value.as_str()?;
                 // A single address is a network of one.
                 text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
             };
-            networks.iter().map(network).collect::<Option<_>>().map(AllowUnsigned::Networks).ok_or_else(refused)
+            networks.iter().map(network).collect::<Option<_>>().map(Allowed::Networks).ok_or_else(refused)
         }
         _ => Err(refused()),
     }
@@ -199,6 +211,7 @@ mod tests {
             (json!({ "listenAddress": "localhost" }), "listenAddress"),
             (json!({ "nodes": { "allowUnsigned": "yes" } }), "nodes.allowUnsigned"),
             (json!({ "nodes": { "allowUnsigned": ["10.0.0.0/99"] } }), "nodes.allowUnsigned"),
+            (json!({ "metrics": { "allow": "all" } }), "metrics.allow"),
             (json!({ "nodes": { "probe": 1 } }), "nodes.probe"),
             (json!({ "meetings": { "readyTimeoutSeconds": 0 } }), "meetings.readyTimeoutSeconds"),
             (json!({ "meetings": { "settleSeconds": -1 } }), "meetings.settleSeconds"),

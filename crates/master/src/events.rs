@@ -70,6 +70,17 @@ impl Events {
         self.0.newest.subscribe()
     }
 
+    /// Looks for events that another process wrote, such as `posthouse join-code`.
+    pub(crate) async fn look(&self) -> Result<(), StoreError> {
+        let (_, newest) = table::after(&self.0.store, u64::MAX, 0).await?;
+        self.0.newest.send_if_modified(|known| {
+            let is_news = newest > *known;
+            *known = newest.max(*known);
+            is_news
+        });
+        Ok(())
+    }
+
     /// The loop that writes.
     pub(crate) async fn run(self, stop: CancellationToken, report: Report) {
         loop {

@@ -7,8 +7,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use posthouse_runtime::http::at_once::ShortCut;
-use posthouse_runtime::http::docs;
 use posthouse_runtime::http::signature::{SignatureLayer, verify_and_sign};
+use posthouse_runtime::http::{docs, with_fallbacks};
 use posthouse_runtime::trust::verifier::Verifier;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
@@ -67,11 +67,12 @@ pub(crate) fn router(master: &Master) -> Router {
         .routes(routes!(operators::status))
         .routes(routes!(operators::metrics))
         .split_for_parts();
-    routes
-        // Some clients leave the slash at the end out.
+    // Some clients leave the slash at the end out.
+    let routes = routes
         .route("/api/v1/meetings", get(meetings::list).post(meetings::create))
         .route("/", get(operators::root))
-        .merge(docs::router(document))
+        .merge(docs::router(document));
+    with_fallbacks(routes)
         .layer(from_fn_with_state(master.clone(), gate::only_while_running))
         // Outside the gate, so that a node believes that it is turned away.
         .layer(from_fn_with_state(signatures(master), verify_and_sign))
@@ -88,7 +89,7 @@ fn signatures(master: &Master) -> SignatureLayer {
     let registry = master.registry.clone();
     SignatureLayer {
         lookup: Arc::new(move |node_id: &str| registry.secret_of(node_id)),
-        verifier: Arc::new(Verifier::new(master.clock.clone())),
+        verifier: Arc::new(Verifier::new(&master.clock)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A master from start to end.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,6 +35,8 @@ pub struct Launch {
     pub admin_password: Option<String>,
     /// Called with the password that was made up, to show it to a person once.
     pub on_first_password: Box<dyn FnOnce(&FirstPassword) + Send>,
+    /// Called with the address once it answers there.
+    pub on_running: Box<dyn FnOnce(SocketAddr) + Send>,
 }
 
 impl std::fmt::Debug for Launch {
@@ -51,9 +53,17 @@ impl Launch {
         data: DataDir,
         guard: RunningGuard,
         on_first_password: impl FnOnce(&FirstPassword) + Send + 'static,
+        on_running: impl FnOnce(SocketAddr) + Send + 'static,
     ) -> Self {
         let admin_password = std::env::var(PASSWORD_VARIABLE).ok();
-        Self { config, data, guard, admin_password, on_first_password: Box::new(on_first_password) }
+        Self {
+            config,
+            data,
+            guard,
+            admin_password,
+            on_first_password: Box::new(on_first_password),
+            on_running: Box::new(on_running),
+        }
     }
 }
 
@@ -62,7 +72,7 @@ impl Launch {
 /// # Errors
 /// When it cannot start; a [`posthouse_runtime::exit::StartError`] inside says why and with which code to exit.
 pub async fn run(launch: Launch, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-    let Launch { config, data, guard, admin_password, on_first_password } = launch;
+    let Launch { config, data, guard, admin_password, on_first_password, on_running } = launch;
     let address = listener.local_addr().context("the listener has no address")?;
 
     folders::prepare(&data)?;
@@ -82,6 +92,7 @@ pub async fn run(launch: Launch, listener: TcpListener, stop: CancellationToken)
     master.phase.send_replace(Phase::Running);
     // Last: who finds the addresses is not turned away any more.
     guard.announce(&master.data, address).context("running.json cannot be written")?;
+    on_running(address);
     master.events.record(EventKind::Started, None, None, format!("{} http://{address}", posthouse_runtime::VERSION));
 
     stop.cancelled().await;

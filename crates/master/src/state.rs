@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::CatalogReader;
-use crate::config::MasterConfig;
+use crate::config::{Allowed, MasterConfig};
 use crate::error::Error;
 use crate::events::Events;
 use crate::files::Files;
@@ -42,6 +42,8 @@ pub struct Parts {
     pub(crate) store: Store,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
+    /// Who reads them without a login.
+    pub(crate) metrics_for: Allowed,
     pub(crate) serving: ServingMetrics,
     pub(crate) events: Events,
     pub(crate) catalog: CatalogReader,
@@ -152,6 +154,7 @@ impl Master {
             store,
             tasks,
             metrics,
+            metrics_for: config.metrics.clone(),
             serving,
             events,
             catalog,

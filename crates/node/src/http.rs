@@ -12,8 +12,8 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
-use posthouse_runtime::http::docs;
 use posthouse_runtime::http::signature::{SignatureLayer, verify_and_sign};
+use posthouse_runtime::http::{docs, with_fallbacks};
 use posthouse_runtime::trust::verifier::Verifier;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -48,10 +48,9 @@ pub(crate) fn router(node: &Node) -> Router {
     let own = node.clone();
     let signature = SignatureLayer {
         lookup: Arc::new(move |node_id| own.uplink.secret_for(node_id)),
-        verifier: Arc::new(Verifier::new(node.clock.clone())),
+        verifier: Arc::new(Verifier::new(&node.clock)),
     };
-    routes
-        .merge(docs::router(document))
+    with_fallbacks(routes.merge(docs::router(document)))
         .with_state(node.clone())
         .layer(axum::middleware::from_fn_with_state(signature, verify_and_sign))
 }

@@ -66,8 +66,8 @@ pub(crate) async fn edit(node: &Node, mut raw: NodeConfigFile, editor: Editor) -
         let saved = blocking(move || config_file::save(&file, &raw)).await;
         saved.map_err(|error| EditError::NotSaved(error.to_string()))?;
     }
-    if chooses_master {
-        master_was_chosen(node, &raw_before, &raw, editor).await;
+    if chooses_master && let Err(error) = meta::write(&node.store, Fact::NoMasterChosen, None).await {
+        tracing::warn!(%error, "the choice of the master is not in the database");
     }
     let changed = changed_keys(&raw_before, &raw);
     node.settings.set(raw, config);
@@ -99,20 +99,6 @@ async fn prepare(node: &Node, before: &NodeConfig, config: &NodeConfig) -> Resul
             .map_err(|error| Invalid::new("logging.filePath", t!("config.log_file", error = error)))?;
     }
     Ok(packages)
-}
-
-async fn master_was_chosen(node: &Node, before: &NodeConfigFile, now: &NodeConfigFile, editor: Editor) {
-    let mut facts = vec![Fact::NoMasterChosen];
-    // A join that failed keeps the plain contract closed, until somebody chooses another master.
-    if editor != Editor::Join && !node.uplink.has_code() && !same_master(before, now) {
-        facts.push(Fact::CodeGiven);
-        node.uplink.set_code_is_open(false);
-    }
-    for fact in facts {
-        if let Err(error) = meta::write(&node.store, fact, None).await {
-            tracing::warn!(%error, "the choice of the master is not in the database");
-        }
-    }
 }
 
 /// What the loops do not see by themselves.

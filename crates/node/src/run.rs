@@ -17,6 +17,7 @@ use posthouse_runtime::running_file::RunningGuard;
 use posthouse_runtime::tasks::Tasks;
 use posthouse_runtime::trust::password::PasswordCheck;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
@@ -33,6 +34,8 @@ use crate::{custody, http, join, presence, reconfigure, sync};
 const LOOPS_LIMIT: Duration = Duration::from_secs(3);
 /// Downloads under way may go on for so long after the node was told to stop.
 const DOWNLOADS_LIMIT: Duration = Duration::from_secs(6);
+/// All of the end together takes no longer.
+const STOP_LIMIT: Duration = Duration::from_secs(8);
 /// Downloads under way may go on for so long on a port that was given up.
 const OLD_PORT_LIMIT: Duration = Duration::from_secs(3600);
 
@@ -102,7 +105,9 @@ pub async fn run(
 
     let (refused, mut refusals) = mpsc::channel(1);
     start_loops(&node, code.clone(), refused);
-    node.uplink.open(&node.settings.now());
+    if node.service.is_running() {
+        node.uplink.open(&node.settings.now());
+    }
 
     let end = tokio::select! {
         () = stop.cancelled() => End::Stop,
@@ -113,8 +118,9 @@ pub async fn run(
     if !matches!(end, End::NewPort) {
         node.events.record(EventKind::Stopping, None, "");
     }
-    say_goodbye(&node).await;
+    let ends_at = Instant::now() + STOP_LIMIT;
     server.drain(if matches!(end, End::NewPort) { OLD_PORT_LIMIT } else { DOWNLOADS_LIMIT });
+    say_goodbye(&node).await;
     let next = next_start(&node, guard, code, listen);
     node.tasks.finish(LOOPS_LIMIT).await;
     match end {
@@ -123,7 +129,7 @@ pub async fn run(
             Ok(NodeExit::Rebind { address: start.listen_address(), start, draining: Draining { tasks: connections } })
         }
         End::Stop | End::Refused(_) => {
-            connections.finish(DOWNLOADS_LIMIT + Duration::from_millis(500)).await;
+            connections.finish(ends_at.saturating_duration_since(Instant::now())).await;
             // The last word of the database: what was queued before is written when this returns.
             let _ = node.store.call(|_| Ok(())).await;
             drop(next);
@@ -141,7 +147,7 @@ async fn assemble(
     listening: SocketAddr,
     logging: Option<Logging>,
 ) -> anyhow::Result<(Node, RunningGuard)> {
-    let NodeStart { data, file, guard, store, raw, config, secret, code, listen, instance } = start;
+    let NodeStart { data, file, guard, store, raw, config, secret, code, listen, instance, is_running } = start;
     let clock = Clock::system();
     let events = Events::open(store.clone(), clock.clone(), &config.node_id).await?;
     let is_joined = secret.as_ref().is_some_and(|secret| secret.in_force().is_some());
@@ -160,8 +166,8 @@ async fn assemble(
         tasks: Tasks::new(clock.clone()),
         stop: CancellationToken::new(),
         settings: Settings::new(file, raw, config),
-        service: Service::new(&clock),
-        uplink: Uplink::new(clock.clone(), events.clone(), secret, code.is_some(), code_is_open),
+        service: Service::new(&clock, is_running),
+        uplink: Uplink::new(clock.clone(), events.clone(), secret, code_is_open),
         presence: presence::Presence::default(),
         packages: ArcSwap::from_pointee(packages),
         shelf: crate::shelf::Shelf::default(),
@@ -232,5 +238,6 @@ fn next_start(node: &Node, guard: RunningGuard, code: Option<JoinCode>, listen: 
         code,
         listen,
         instance: node.instance.clone(),
+        is_running: node.service.is_running(),
     }
 }

@@ -20,9 +20,9 @@ struct State {
 }
 
 impl Service {
-    /// On from the beginning.
-    pub(crate) fn new(clock: &Clock) -> Self {
-        Self { state: Mutex::new(State { is_running: true, started_at: clock.now_seconds() }) }
+    /// On from the beginning, unless it was stopped before the port changed.
+    pub(crate) fn new(clock: &Clock, is_running: bool) -> Self {
+        Self { state: Mutex::new(State { is_running, started_at: clock.now_seconds() }) }
     }
 
     pub(crate) fn is_running(&self) -> bool {

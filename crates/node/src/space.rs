@@ -61,6 +61,16 @@ impl Space {
     }
 }
 
+/// Bytes that a package of this meeting can have at most, were all dropped that may be.
+pub(crate) fn most(node: &Node, meeting: &MeetingId) -> u64 {
+    let storage = node.settings.now().storage.clone();
+    let stays = |slot: &Slot| {
+        slot.meeting.key() != meeting.key() && (slot.standing == Standing::Active || !storage.auto_cleanup)
+    };
+    let kept: u64 = node.shelf.slots().iter().filter(|slot| stays(slot)).map(|slot| slot.size_bytes).sum();
+    storage.max_size_bytes.saturating_sub(kept + node.space.promised_bytes())
+}
+
 /// Promises room for a package of this size, in place of the version that is here; drops what is least useful if need
 /// be and allowed.
 pub(crate) async fn make_room(node: &Node, meeting: &MeetingId, size_bytes: u64) -> Result<Room, FetchError> {

@@ -34,6 +34,8 @@ pub struct NodeStart {
     pub(crate) code: Option<JoinCode>,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) instance: String,
+    /// Whether the service is on.
+    pub(crate) is_running: bool,
 }
 
 /// Loads the configuration (by default `node_config.json` in the data folder), takes the data folder, opens the database.
@@ -47,16 +49,19 @@ pub fn prepare(data: DataDir, file: Option<&Path>, code: Option<&str>) -> Result
     // A broken file is said before anything is touched.
     let found: Option<NodeConfigFile> = config_file::load(&file)?;
     let secret = identity::load(&data)?;
-    if let Some(raw) = found.clone() {
-        let raw = NodeConfigFile { node_id: or_placeholder(raw.node_id), ..raw };
-        NodeConfig::from_file(&raw, &data, true).map_err(|invalid| invalid.in_file(&file))?;
-    }
+    let given = found.clone().map(|raw| NodeConfigFile { node_id: or_placeholder(raw.node_id), ..raw });
+    let given = given.map(|raw| NodeConfig::from_file(&raw, &data, true)).transpose();
+    let given = given.map_err(|invalid| invalid.in_file(&file))?;
     let guard = RunningGuard::take(&data)?;
+    if let Some(config) = &given {
+        check_storage(config)?;
+    }
     let store = crate::store::open(&data)?;
     let (raw, is_chosen) = complete(found, &store, &data, &file, secret.as_ref())?;
     let config = NodeConfig::from_file(&raw, &data, is_chosen).map_err(|invalid| invalid.in_file(&file))?;
     let instance = random::hex::<8>();
-    let start = NodeStart { data, file, guard, store, raw, config, secret, code, listen: None, instance };
+    let start =
+        NodeStart { data, file, guard, store, raw, config, secret, code, listen: None, instance, is_running: true };
     start.check()?;
     Ok(start)
 }
@@ -101,12 +106,16 @@ impl NodeStart {
         if let Some(secret) = self.secret.as_ref().filter(|_| self.code.is_none()) {
             check_id(secret, &self.config.node_id, &self.data).map_err(|invalid| invalid.in_file(&self.file))?;
         }
-        let storage = &self.config.storage.path;
-        PackageStore::open(storage).map(drop).map_err(|error| match error {
-            PackageError::Folder { path, cause } => StartError::CannotWrite(path, cause),
-            other => StartError::CannotWrite(storage.clone(), std::io::Error::other(other)),
-        })
+        check_storage(&self.config)
     }
+}
+
+fn check_storage(config: &NodeConfig) -> Result<(), StartError> {
+    let storage = &config.storage.path;
+    PackageStore::open(storage).map(drop).map_err(|error| match error {
+        PackageError::Folder { path, cause } => StartError::CannotWrite(path, cause),
+        other => StartError::CannotWrite(storage.clone(), std::io::Error::other(other)),
+    })
 }
 
 /// Refuses an id for which the secret is not.

@@ -37,7 +37,7 @@ pub(crate) fn status(node: &Node) -> NodeStatus {
             instance: node.instance.clone(),
             trust: node.uplink.trust(&config),
             problem: problem.filter(|_| is_running),
-            clock_offset_ms: node.uplink.link().and_then(|link| link.client.clock_offset_ms()),
+            clock_offset_ms: node.uplink.clock_offset_ms(),
             config_problem: node.settings.problem(),
             fetching: node.sync.fetches.progress(),
             held: node.shelf.held(),

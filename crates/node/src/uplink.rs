@@ -102,8 +102,6 @@ pub(crate) fn is_refusal(error: &ClientError) -> bool {
 #[derive(Debug)]
 pub(crate) struct Uplink {
     clock: Clock,
-    /// Whether this process was started with a join code.
-    has_code: bool,
     events: Events,
     link: watch::Sender<Option<Arc<Link>>>,
     kind: watch::Sender<MasterKind>,
@@ -124,13 +122,7 @@ struct State {
 
 impl Uplink {
     /// `code_is_open`: a join code was given, now or earlier, and has not led to a secret.
-    pub(crate) fn new(
-        clock: Clock,
-        events: Events,
-        secret: Option<NodeSecret>,
-        has_code: bool,
-        code_is_open: bool,
-    ) -> Self {
+    pub(crate) fn new(clock: Clock, events: Events, secret: Option<NodeSecret>, code_is_open: bool) -> Self {
         let state = State {
             secret,
             code_is_open,
@@ -142,7 +134,6 @@ impl Uplink {
         };
         Self {
             clock,
-            has_code,
             events,
             link: watch::Sender::new(None),
             kind: watch::Sender::new(MasterKind::Unknown),
@@ -153,6 +144,11 @@ impl Uplink {
     /// The way of this moment.
     pub(crate) fn link(&self) -> Option<Arc<Link>> {
         self.link.borrow().clone()
+    }
+
+    /// Milliseconds by which this machine's clock is behind the master's, once that is known.
+    pub(crate) fn clock_offset_ms(&self) -> Option<i64> {
+        self.link()?.client.clock_offset_ms()
     }
 
     /// Tells of new ways.
@@ -323,11 +319,6 @@ impl Uplink {
 
     pub(crate) fn set_secret(&self, secret: Option<NodeSecret>) {
         self.state.lock().secret = secret;
-    }
-
-    /// Whether this process was started with a join code: then it never falls back to the plain contract.
-    pub(crate) fn has_code(&self) -> bool {
-        self.has_code
     }
 
     /// Opens or closes the plain contract.

@@ -79,6 +79,14 @@ impl PackageFile {
         self.0.modified
     }
 
+    /// Whether nobody wrote to the file since it was opened, by its size and time.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.0.file.metadata().is_ok_and(|now| {
+            now.len() == self.0.length && now.modified().is_ok_and(|modified| modified == self.0.modified)
+        })
+    }
+
     /// The next piece of the `length` bytes from `offset`, at most [`WINDOW_LENGTH`] of them, if it can be had without
     /// waiting for a disk. `None` says to call [`Self::window`] on a blocking thread; off Linux it is the only answer.
     #[must_use]

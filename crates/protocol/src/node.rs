@@ -20,6 +20,9 @@ pub struct NodeExtension {
     /// Load at this moment.
     #[serde(default)]
     pub load: NodeLoad,
+    /// Milliseconds by which this machine's clock is behind the master's (negative: ahead); absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_offset_ms: Option<i64>,
     /// Packages held, verified.
     #[serde(default)]
     pub held: Vec<HeldPackage>,

@@ -14,4 +14,4 @@ pub mod signature;
 
 pub use api_error::ApiError;
 pub use api_json::{ApiBytes, ApiJson};
-pub use serve::{Server, bind};
+pub use serve::{Server, bind, with_fallbacks};

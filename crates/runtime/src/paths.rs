@@ -51,10 +51,18 @@ impl DataDir {
     }
 
     /// Whether the folder given, or the default one, holds this role's database. Creates nothing.
-    #[must_use]
-    pub fn is_used(given: Option<&Path>, role: Role) -> bool {
-        let root = given.map_or_else(|| default_root(role), |path| Ok(path.to_owned()));
-        root.is_ok_and(|root| Self { root, role }.database().is_file())
+    ///
+    /// # Errors
+    /// When that cannot be seen, such as by another user than the one the role runs as.
+    pub fn is_used(given: Option<&Path>, role: Role) -> Result<bool, StartError> {
+        let root = given.map_or_else(|| default_root(role), |path| Ok(path.to_owned()))?;
+        match std::fs::metadata(Self { root: root.clone(), role }.database()) {
+            Ok(found) => Ok(found.is_file()),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Err(StartError::CannotRead(root, error))
+            }
+            Err(_) => Ok(false),
+        }
     }
 
     /// Which role it belongs to.

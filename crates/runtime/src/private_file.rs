@@ -7,6 +7,8 @@ use std::path::Path;
 /// Replaces `path` atomically by `content`, readable for its owner alone, synced to disk.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a file has a folder"))?;
+    // Of a bare name: the folder where the program runs.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     // `tempfile` makes its files 0600 on Unix.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     restrict(file.path())?;

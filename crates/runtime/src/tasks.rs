@@ -91,13 +91,14 @@ impl Tasks {
     }
 
     /// Runs a single piece of work to its end. [`Tasks::finish`] waits for it; it is not listed once it has ended
-    /// well.
+    /// well. Its log lines have the id of the request that this is called for.
     pub fn spawn<Work>(&self, name: &str, work: Work) -> JoinHandle<()>
     where
         Work: Future<Output = ()> + Send + 'static,
     {
         let report = self.begin(name);
         let tasks = self.clone();
+        let work = crate::http::request_id::carried(work);
         self.tracker.spawn(async move {
             match tokio::spawn(work).await {
                 Ok(()) => {

@@ -74,6 +74,21 @@ async fn a_port_in_use_ends_with_69() -> Result<()> {
     Ok(())
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_configuration_file_may_be_named_without_a_folder() -> Result<()> {
+    let site = Site::new()?;
+    for (role, file) in [("--master", "m.json"), ("--node", "n.json")] {
+        let data = site.data(role);
+        let here = site.path().to_string_lossy().into_owned();
+        let launch = Launch::role(role, &data).args(["--listen", "127.0.0.1:0", "-c", file]);
+        let mut process = launch.under(["env", "-C", &here]).start().await?;
+        assert!(site.path().join(file).is_file());
+        process.stop().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_folder_that_cannot_be_made_ends_with_73() -> Result<()> {
     let site = Site::new()?;

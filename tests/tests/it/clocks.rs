@@ -1,7 +1,7 @@
 //! Nodes whose clocks are wrong.
 
 use anyhow::{Context, Result, ensure};
-use posthouse_protocol::node::Trust;
+use posthouse_protocol::node::{Reachability, Trust};
 use posthouse_tests::site::Site;
 use posthouse_tests::tablet::Way;
 use posthouse_tests::wait::{PATIENCE, wait_until};
@@ -56,6 +56,39 @@ async fn works(offset: &str, ahead_ms: i64) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_ten_minutes_ahead() -> Result<()> {
     works("+10m", 600_000).await
+}
+
+/// A machine that starts with a wrong clock and is set right by NTP a moment later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_that_are_set_back_lock_nobody_out() -> Result<()> {
+    let site = Site::new()?;
+    let Some(of_master) = WrongClock::new(&site.data("clock"), "+20m")? else { return Ok(()) };
+    let Some(of_node) = WrongClock::new(&site.data("other-clock"), "+30m")? else { return Ok(()) };
+    let mut setup = site.master_setup();
+    for (name, value) in of_master.environment() {
+        setup = setup.env(&name, &value);
+    }
+    let master = setup.start().await?;
+    let mut setup = site.node_setup("east").join(&master.join_code(1).await?);
+    for (name, value) in of_node.environment() {
+        setup = setup.env(&name, &value);
+    }
+    let node = setup.start().await?;
+    master.run_meeting("m-1", papers::one(1)).await?;
+    master.wait_for_rotation("east", "m-1").await?;
+    of_master.set("+0")?;
+    of_node.set("+0")?;
+    // Both ways: the node is told, and the master reaches it.
+    master.run_meeting("m-2", papers::one(2)).await?;
+    master.wait_for_rotation("east", "m-2").await?;
+    let path = "/api/v1/nodes/east/probe";
+    master.admin.send(http::Method::POST, path, &json!({})).await?.expect(200)?;
+    assert_eq!(node.detail().await?.problem, None);
+    let told = master.admin.node("east").await?;
+    assert_eq!(told.reachability, Reachability::Reached);
+    let reported = told.reported.context("the node reports nothing")?;
+    ensure!(reported.clock_offset_ms.is_some(), "{reported:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

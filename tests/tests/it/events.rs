@@ -131,6 +131,13 @@ async fn events_of_a_master() -> Result<()> {
     assert_eq!(of(EventKind::NodeJoined).and_then(|event| event.node_id.as_deref()), Some("east"));
     assert_eq!(of(EventKind::MeetingReady).and_then(|event| event.meeting_id.as_deref()), Some("m-1"));
 
+    // What another process did is told live.
+    let request = admin.request(Method::GET, "/api/v1/events/stream");
+    let mut stream = EventStream::open(request).await?;
+    master.join_code(1).await?;
+    tokio::time::timeout(PATIENCE, read_until(&mut stream, EventKind::JoinCodeCreated)).await??;
+    drop(stream);
+
     // Across a clean restart and a crash nothing is lost, nothing told twice.
     for kill in [false, true] {
         let before = all(|path| admin.request(Method::GET, path)).await?;

@@ -77,6 +77,10 @@ async fn figures_of_both_roles() -> Result<()> {
     let through_proxy = |request: reqwest::RequestBuilder| Answer::to(request.header("x-forwarded-for", "10.0.0.1"));
     through_proxy(http_client()?.get(format!("{}/metrics", master.base))).await?.expect(401)?;
     through_proxy(master.admin.request(Method::GET, "/metrics")).await?.expect(200)?;
+    // Prometheus signs in nowhere: its network is named.
+    let setup = Site::new()?;
+    let open = setup.master_setup().config(&json!({ "metrics": { "allow": ["127.0.0.0/8"] } })).start().await?;
+    through_proxy(http_client()?.get(format!("{}/metrics", open.base))).await?.expect(200)?;
     Ok(())
 }
 
@@ -243,6 +247,20 @@ async fn request_ids_in_answers_and_in_the_log() -> Result<()> {
     let request =
         node.request(Method::POST, "/api/config/heartbeat").header("x-request-id", "node-request-1").json(&json!(30));
     Answer::to(request).await?.expect(200)?;
+    // What it causes in tasks of their own has it, too.
+    master.admin.create_with("m-1", papers::one(1)).await?;
+    let body = json!({ "status": "进行中" });
+    let request = master.admin.request(Method::PUT, "/api/v1/meetings/m-1/status").json(&body);
+    Answer::to(request.header("x-request-id", "start-1")).await?.expect(200)?;
+    for what in ["PackageBuilt", "MeetingStarting"] {
+        let path = master.data().join("logs/master.log");
+        wait_until(what, PATIENCE, || async {
+            let log = std::fs::read_to_string(&path)?;
+            ensure!(log.lines().any(|line| line.contains("[start-1]") && line.contains(what)), "{log}");
+            anyhow::Ok(())
+        })
+        .await?;
+    }
     for (process, file, id) in
         [(&master.process, "master.log", "master-request-1"), (&node.process, "node.log", "node-request-1")]
     {

@@ -180,6 +180,10 @@ async fn altered_repeated_and_old_requests_are_refused() -> Result<()> {
     // `call` checks the signature of the answer too.
     node.call(&Method::POST, routes::REGISTER, Some(&body)).await?.expect(200)?;
 
+    // Every answer is, also that there is nothing.
+    node.call(&Method::GET, "/nowhere", None).await?.expect(404)?;
+    node.call(&Method::DELETE, routes::REGISTER, None).await?.expect(405)?;
+
     let request = node.sign(&Method::POST, routes::HEARTBEAT, serde_json::to_vec(&body)?);
     node.send(&request).await?.expect(200)?;
     assert_eq!(node.send(&request).await?.expect(401)?.code(), "replayed");

@@ -16,6 +16,8 @@ pub struct MasterConfigFile {
     pub nodes: NodesSection,
     /// How meetings start.
     pub meetings: MeetingsSection,
+    /// Who may read the metrics.
+    pub metrics: MetricsSection,
     /// Logging, as in the node's file.
     pub logging: LoggingSection,
     /// Keys of later versions.
@@ -30,6 +32,7 @@ impl Default for MasterConfigFile {
             port: 8000,
             nodes: NodesSection::default(),
             meetings: MeetingsSection::default(),
+            metrics: MetricsSection::default(),
             logging: LoggingSection { file_path: "./logs/master.log".to_owned(), ..LoggingSection::default() },
             other: Map::new(),
         }
@@ -71,5 +74,22 @@ pub struct MeetingsSection {
 impl Default for MeetingsSection {
     fn default() -> Self {
         Self { ready_timeout_seconds: 300, settle_seconds: 3, other: Map::new() }
+    }
+}
+
+/// `metrics`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetricsSection {
+    /// `true`, `false` or a list of networks from which `/metrics` is read without a login. This machine always may.
+    pub allow: Value,
+    /// Keys of later versions.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl Default for MetricsSection {
+    fn default() -> Self {
+        Self { allow: Value::Bool(false), other: Map::new() }
     }
 }

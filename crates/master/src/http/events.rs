@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -18,6 +19,8 @@ use crate::http::api_query::ApiQuery;
 use crate::http::auth::Admin;
 use crate::state::Master;
 
+/// Open streams look so often for events of other processes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LIMIT: u32 = 100;
 const LIMIT_MAX: u32 = 1000;
 
@@ -76,6 +79,7 @@ impl Reader {
             }
             tokio::select! {
                 changed = self.newest.changed() => changed.ok()?,
+                () = tokio::time::sleep(LOOK_INTERVAL) => self.master.events.look().await.ok()?,
                 () = self.master.stop.cancelled() => return None,
             }
         }

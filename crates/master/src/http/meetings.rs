@@ -25,8 +25,8 @@ pub(crate) async fn list(_: Admin, State(master): State<Master>) -> Result<Json<
 /// Creates a meeting. Files are named by the `temp_id` that an upload answered; a `path` is ignored. With the status
 /// 进行中 it is created and started, or, when it cannot be started, not created.
 #[utoipa::path(post, path = "/api/v1/meetings/", tag = "meetings", security(("bearer" = [])), request_body = MeetingInput,
-    responses((status = 200, body = MeetingView), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 409, body = ErrorBody, description = "The id is taken, without regard to case")))]
+    responses((status = 200, body = MeetingView), (status = 401, body = ErrorBody),
+        (status = 400, body = ErrorBody, description = "Also when the id is taken, without regard to case")))]
 pub(crate) async fn create(
     _: Admin,
     State(master): State<Master>,

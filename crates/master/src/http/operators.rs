@@ -69,7 +69,7 @@ pub(crate) async fn status(State(master): State<Master>) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(view)).into_response()
 }
 
-/// Metrics for Prometheus: open to this machine, for others with a login.
+/// Metrics for Prometheus: open to this machine and to whom `metrics.allow` names, for others with a login.
 #[utoipa::path(get, path = "/metrics", tag = "operators", security((), ("bearer" = [])),
     responses((status = 200, body = String, content_type = "text/plain"), (status = 401, body = ErrorBody)))]
 pub(crate) async fn metrics(
@@ -78,7 +78,7 @@ pub(crate) async fn metrics(
     headers: HeaderMap,
     admin: Result<Admin, ApiError>,
 ) -> Result<Response, ApiError> {
-    if classify(peer.ip(), &headers) != Caller::Local {
+    if classify(peer.ip(), &headers) != Caller::Local && !master.metrics_for.covers(peer.ip()) {
         admin?;
     }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

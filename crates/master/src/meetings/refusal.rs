@@ -65,7 +65,6 @@ impl Refusal {
         match self {
             Self::Unknown | Self::Missing(_) | Self::NotInProgress(_) | Self::UnknownItem(_) => ErrorCode::NotFound,
             Self::NoPackageYet(_) => ErrorCode::Unavailable,
-            Self::Exists(_) => ErrorCode::Conflict,
             Self::Creating(refusal) => refusal.code(),
             Self::BadId(_)
             | Self::MissingField(_)
@@ -75,6 +74,7 @@ impl Refusal {
             | Self::CannotStartWithoutAgenda
             | Self::CannotStartWithoutFiles(_)
             | Self::RunningWithoutFiles(_)
+            | Self::Exists(_)
             | Self::UnknownFile(_) => ErrorCode::InvalidRequest,
         }
     }

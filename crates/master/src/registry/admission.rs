@@ -7,7 +7,7 @@ use posthouse_runtime::network;
 
 use super::node::Node;
 use super::refusal::NodeRefusal;
-use crate::config::AllowUnsigned;
+use crate::config::Allowed;
 
 /// Greatest length of a node id, in characters.
 const ID_MAX: usize = 128;
@@ -90,7 +90,7 @@ pub(super) fn admit(
     id: &str,
     node: Option<&Node>,
     speaker: &Speaker,
-    allow_unsigned: &AllowUnsigned,
+    allow_unsigned: &Allowed,
 ) -> Result<(), NodeRefusal> {
     match &speaker.verified {
         Some(signer) if signer == id => Ok(()),
@@ -148,22 +148,19 @@ mod tests {
 
     #[test]
     fn the_plain_contract_is_open_where_it_was_opened_and_never_for_an_id_with_a_secret() {
-        let networks = AllowUnsigned::Networks(vec!["10.0.0.0/8".parse().unwrap()]);
+        let networks = Allowed::Networks(vec!["10.0.0.0/8".parse().unwrap()]);
         let from = |peer: &str| Speaker { verified: None, peer: peer.parse().unwrap() };
         let signed = |id: &str| Speaker { verified: Some(id.to_owned()), peer: "1.2.3.4".parse().unwrap() };
         let mut node = Node::new("n");
         assert_eq!(admit("n", Some(&node), &from("10.9.9.9"), &networks), Ok(()));
         assert_eq!(admit("n", None, &from("11.0.0.1"), &networks), Err(NodeRefusal::JoinRequired("n".into())));
-        admit("n", None, &from("10.9.9.9"), &AllowUnsigned::No).unwrap_err();
+        admit("n", None, &from("10.9.9.9"), &Allowed::No).unwrap_err();
         node.keys = Some(Keys::from(Secret::random()));
-        for allowed in [&networks, &AllowUnsigned::Yes] {
+        for allowed in [&networks, &Allowed::Yes] {
             let refused = admit("n", Some(&node), &from("10.9.9.9"), allowed).unwrap_err();
             assert_eq!(refused, NodeRefusal::SignatureRequired("n".into()));
         }
-        assert_eq!(admit("n", Some(&node), &signed("n"), &AllowUnsigned::No), Ok(()));
-        assert!(matches!(
-            admit("n", Some(&node), &signed("m"), &AllowUnsigned::Yes),
-            Err(NodeRefusal::AnotherNode { .. })
-        ));
+        assert_eq!(admit("n", Some(&node), &signed("n"), &Allowed::No), Ok(()));
+        assert!(matches!(admit("n", Some(&node), &signed("m"), &Allowed::Yes), Err(NodeRefusal::AnotherNode { .. })));
     }
 }

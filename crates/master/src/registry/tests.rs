@@ -18,12 +18,12 @@ use super::nodes::Nodes;
 use super::presence::Registered;
 use super::refusal::NodeRefusal;
 use crate::catalog::{ActiveMeeting, Catalog, PackageVersion};
-use crate::config::{AllowUnsigned, NodesConfig};
+use crate::config::{Allowed, NodesConfig};
 use crate::store::nodes::Decision;
 
 /// Everybody is let in, nobody is probed.
 fn open_to_all() -> Nodes {
-    Nodes::new(NodesConfig { allow_unsigned: AllowUnsigned::Yes, probe: false }, Vec::new(), Vec::new())
+    Nodes::new(NodesConfig { allow_unsigned: Allowed::Yes, probe: false }, Vec::new(), Vec::new())
 }
 
 fn at(ms: u64) -> Moment {

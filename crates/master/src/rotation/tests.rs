@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::catalog::{ActiveMeeting, CatalogWriter};
-use crate::config::{AllowUnsigned, NodesConfig};
+use crate::config::{Allowed, NodesConfig};
 use crate::events::Events;
 use crate::registry::{self, LiveFeed, Speaker};
 
@@ -62,7 +62,7 @@ impl Site {
             store,
             clock: clock.clone(),
             catalog: catalog.clone(),
-            config: NodesConfig { allow_unsigned: AllowUnsigned::Yes, probe: false },
+            config: NodesConfig { allow_unsigned: Allowed::Yes, probe: false },
             stop: CancellationToken::new(),
         };
         let registry = Registry::load(around, &metrics).await.unwrap();

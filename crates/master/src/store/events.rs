@@ -22,7 +22,7 @@ pub(crate) async fn append(store: &Store, events: Vec<NewEvent>) -> Result<u64, 
     store.call(move |connection| insert(connection, &events)).await
 }
 
-/// The same for a process beside the running master, whose streams tell of it with its next own event.
+/// The same for a process beside the running master, whose streams look for it.
 pub(crate) fn append_blocking(store: &Store, event: NewEvent) -> Result<u64, StoreError> {
     store.call_blocking(move |connection| insert(connection, &[event]))
 }

@@ -56,7 +56,14 @@ impl Running {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let admin_password = Some(password.to_owned());
-        let launch = Launch { config, data, guard, admin_password, on_first_password: Box::new(|_| {}) };
+        let launch = Launch {
+            config,
+            data,
+            guard,
+            admin_password,
+            on_first_password: Box::new(|_| {}),
+            on_running: Box::new(|_| {}),
+        };
         let ended = tokio::spawn(run(launch, listener, stop.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut running = Self { base, http, stop, token: String::new(), ended, folder };

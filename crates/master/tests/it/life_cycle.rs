@@ -12,7 +12,7 @@ async fn what_cannot_be_created_is_refused_with_a_sentence() {
     let good = meeting("m-1", &files);
     assert_eq!(master.ask(Method::POST, "/api/v1/meetings/", &good).await.0, 200);
     for (change, status, detail) in [
-        (json!({ "id": "M-1" }), 409, "创建会议失败: 会议 M-1 已存在"),
+        (json!({ "id": "M-1" }), 400, "创建会议失败: 会议 M-1 已存在"),
         (json!({ "id": "../x" }), 400, "创建会议失败: 会议ID必须是1到128个字符"),
         (json!({ "id": "x".repeat(10_000) }), 400, "创建会议失败: 会议ID必须是1到128个字符"),
         (json!({ "id": "m-2", "part": [] }), 400, "创建会议失败: 会议必须至少包含一个议程项"),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::routing::get;
 use bytes::BytesMut;
-use posthouse_master::config::AllowUnsigned;
+use posthouse_master::config::Allowed;
 use posthouse_protocol::PackageDescription;
 use posthouse_protocol::live::{LiveEvent, SignedLiveEvent};
 use reqwest::{Method, Response};
@@ -15,7 +15,7 @@ use crate::harness::{PASSWORD, Running, answer, eventually};
 
 async fn open_to_all() -> Running {
     Running::start_configured(tempfile::tempdir().unwrap(), PASSWORD, |config| {
-        config.nodes.allow_unsigned = AllowUnsigned::Yes;
+        config.nodes.allow_unsigned = Allowed::Yes;
     })
     .await
 }

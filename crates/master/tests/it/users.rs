@@ -38,6 +38,7 @@ async fn a_password_that_was_made_up_is_told_once_and_kept_for_its_owner() {
         data,
         admin_password: None,
         on_first_password: Box::new(move |first| told.send(first.clone()).unwrap()),
+        on_running: Box::new(|_| {}),
     };
     let stop = tokio_util::sync::CancellationToken::new();
     stop.cancel();

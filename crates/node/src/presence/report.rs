@@ -104,6 +104,7 @@ pub(super) async fn extension(node: &Node) -> NodeExtension {
             active_downloads: u32::try_from(node.serving.active.get()).unwrap_or(0),
             ..load
         },
+        clock_offset_ms: node.uplink.clock_offset_ms(),
         held: node.shelf.held(),
         fetching: node.sync.fetches.progress(),
     }

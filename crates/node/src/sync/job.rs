@@ -59,7 +59,12 @@ pub(super) async fn run(node: &Node, job: &Job) -> Ended {
     };
     let (meeting, version) = (&job.wanted.meeting, version_of(&job.wanted.target));
     let Some(link) = node.uplink.link() else { return Ended::NotHeld };
-    tracing::info!(%meeting, version, "fetching a package");
+    if job.is_asked_by_master() {
+        tracing::info!(%meeting, version, "fetching a package");
+    } else {
+        // Anybody may ask for anything.
+        tracing::debug!(%meeting, version, "asking the master for a package");
+    }
     let outcome = fetch(node, &link, job).await;
     drop(slot);
     match outcome {

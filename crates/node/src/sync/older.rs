@@ -34,6 +34,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// One attempt.
 pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job) -> Result<(), FetchError> {
     let deadline = Instant::now() + node.settings.now().network.download_timeout;
+    // An older master does not tell how large a package is. What did not fit is not fetched again to find that out anew.
+    let known = node.sync.outlook.lock().size_without_room(&job.wanted);
+    drop(space::make_room(node, &job.wanted.meeting, known).await?);
     // A client's request asks the master only once.
     if job.is_asked_by_master() {
         probe(link).await?;
@@ -64,19 +67,20 @@ pub(super) async fn attempt(node: &Node, link: &Arc<Link>, job: &Job) -> Result<
         .await
         .map_err(disk)?
     };
-    let sink = WholeSink { incoming, progress: job.progress.clone(), hasher: blake3::Hasher::new() };
+    let most = space::most(node, meeting);
+    let sink = WholeSink { incoming, progress: job.progress.clone(), hasher: blake3::Hasher::new(), most };
     let (sink, ended) = transfer::receive(answer, deadline, &job.cancel, &node.received_bytes, &root, sink).await;
+    drop(room);
     let WholeSink { incoming, hasher, .. } = sink;
     let (hash, size_bytes) = (ContentHash(*hasher.finalize().as_bytes()), hasher.count());
     let ended = match ended {
-        Ok(()) if length > 0 && size_bytes != length => Err(FetchError::Broken(t!("fetch.too_short").into_owned())),
+        Ok(()) if length > 0 && size_bytes < length => Err(FetchError::Broken(t!("fetch.too_short").into_owned())),
         ended => ended,
     };
     if let Err(error) = ended {
         return Err(discarded(incoming, error).await);
     }
     // Older masters send no length, so it may only be known now that it does not fit.
-    drop(room);
     let _room = match space::make_room(node, meeting, size_bytes).await {
         Ok(room) => room,
         Err(error) => return Err(discarded(incoming, error).await),
@@ -100,6 +104,8 @@ struct WholeSink {
     incoming: Incoming,
     progress: Arc<Progress>,
     hasher: blake3::Hasher,
+    /// Bytes for which there can be room.
+    most: u64,
 }
 
 impl Sink for WholeSink {
@@ -109,7 +115,8 @@ impl Sink for WholeSink {
             self.hasher.update(&bytes);
             self.progress.advance(bytes.len() as u64);
         }
-        Ok(true)
+        // What does not fit is not read to its end.
+        Ok(self.hasher.count() <= self.most)
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Failure {
     text: String,
     is_local: bool,
     is_want_of_room: bool,
+    /// Bytes for which there was no room; 0 for other failures.
+    size_without_room: u64,
     target: Target,
     /// Before then the same is not tried again, however often the node is told to look.
     not_before: Instant,
@@ -56,6 +58,7 @@ impl Outlook {
             text: text.clone(),
             is_local: error.is_local(),
             is_want_of_room,
+            size_without_room: if let FetchError::NoRoom { size, .. } = error { *size } else { 0 },
             target: wanted.target.clone(),
             not_before: Instant::now() + pause,
         };
@@ -69,6 +72,12 @@ impl Outlook {
         self.failures.get(&wanted.meeting.key()).is_some_and(|failure| {
             failure.target == wanted.target && !failure.is_want_of_room && Instant::now() < failure.not_before
         })
+    }
+
+    /// Bytes for which there was no room when this was fetched last; 0 when that was not what was wrong.
+    pub(super) fn size_without_room(&self, wanted: &Wanted) -> u64 {
+        let failure = self.failures.get(&wanted.meeting.key()).filter(|failure| failure.target == wanted.target);
+        failure.map_or(0, |failure| failure.size_without_room)
     }
 
     /// What failed may be tried again at once: something changed that may help.

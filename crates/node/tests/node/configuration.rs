@@ -136,6 +136,7 @@ async fn another_port_ends_the_run_and_downloads_go_on() {
     .await;
     let port = taken.local_addr().unwrap().port();
     drop(taken);
+    node.post("/api/service/stop", json!({})).await;
     site.edit(json!({"nodePort": port, "syncInterval": 11}));
     let NodeExit::Rebind { address, start, draining } = node.end().await.unwrap() else { panic!("no new port") };
     assert_eq!((address.port(), start.listen_address()), (port, address));
@@ -146,6 +147,13 @@ async fn another_port_ends_the_run_and_downloads_go_on() {
     let stop = tokio_util::sync::CancellationToken::new();
     let listener = posthouse_runtime::http::bind(address).unwrap();
     let again = tokio::spawn(posthouse_node::run(*start, listener, stop.clone(), None));
+    // It was stopped before, and so it is now.
+    let base = format!("http://127.0.0.1:{port}");
+    let http = reqwest::Client::new();
+    let status: serde_json::Value = http.get(format!("{base}/api/status")).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&status["running"], &status["connected"]), (&json!(false), &json!(false)));
+    let started = http.post(format!("{base}/api/service/start")).json(&json!({})).send().await.unwrap();
+    assert_eq!(started.status(), 200);
     until("registers with it", || {
         let registered = master.seen_at("/api/v1/nodes/register");
         registered.iter().any(|seen| seen.body["address"].as_str().unwrap().ends_with(&format!(":{port}")))

@@ -91,6 +91,33 @@ async fn a_package_changed_by_hand_is_not_served_and_comes_again() {
 }
 
 #[tokio::test]
+async fn a_download_under_way_breaks_when_its_package_is_changed_by_hand() {
+    let master = Master::ours();
+    let bytes = noise(1, 400 * BLOCK);
+    master.put("m-1", &bytes);
+    let site = Site::plain(&master);
+    let node = site.start();
+    node.wait_for("m-1", &bytes).await;
+    let mut download = node.get("/api/v1/meetings/m-1/download-package").await;
+    let mut got = download.chunk().await.unwrap().unwrap().len();
+    {
+        use std::io::{Seek as _, SeekFrom, Write as _};
+        let mut file = std::fs::File::options().write(true).open(site.package_path("m-1")).unwrap();
+        file.seek(SeekFrom::End(-20)).unwrap();
+        file.write_all(b"other bytes").unwrap();
+    }
+    let broken = loop {
+        match download.chunk().await {
+            Ok(Some(chunk)) => got += chunk.len(),
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(broken && got < bytes.len(), "{got} of {} bytes came", bytes.len());
+    assert_eq!(node.download("m-1").await.unwrap(), bytes);
+}
+
+#[tokio::test]
 async fn a_touched_package_is_read_and_kept() {
     let master = Master::ours();
     let bytes = noise(1, 4 * BLOCK);

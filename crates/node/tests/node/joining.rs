@@ -10,7 +10,7 @@ use posthouse_runtime::trust::Secret;
 use serde_json::{Value, json};
 
 use crate::master::{BLOCK, Master};
-use crate::site::{Site, noise, until};
+use crate::site::{Site, noise, until, until_async};
 
 #[tokio::test]
 async fn a_join_leads_to_signed_requests_and_its_code_is_spent() {
@@ -76,7 +76,15 @@ async fn a_refused_code_ends_the_first_start_with_one_clear_line() {
     let detail = node.detail().await;
     assert_eq!(detail.trust, Trust::NotJoined);
     assert!(detail.problem.unwrap().contains("--join"));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Nor when somebody names another address while it runs.
+    site.edit(json!({"mainServerIp": "localhost", "syncInterval": 77}));
+    until_async("the edit is in force", || {
+        Box::pin(async {
+            node.get("/api/config").await.json::<serde_json::Value>().await.unwrap()["syncInterval"] == 77
+        })
+    })
+    .await;
+    assert_eq!(node.detail().await.trust, Trust::NotJoined);
     assert_eq!(master.seen_at("/api/v1/nodes/register").len(), 0);
 }
 

@@ -131,7 +131,7 @@ impl Master {
         let of_lookup = house.clone();
         let signature = SignatureLayer {
             lookup: Arc::new(move |id| of_lookup.secrets.lock().get(id).cloned()),
-            verifier: Arc::new(Verifier::new(Clock::system())),
+            verifier: Arc::new(Verifier::new(&Clock::system())),
         };
         let router = axum::Router::new()
             .route("/", any(answer))

@@ -4,7 +4,7 @@ use posthouse_protocol::event::EventKind;
 use serde_json::json;
 
 use crate::master::{BLOCK, Master};
-use crate::site::{Site, noise};
+use crate::site::{Site, noise, until, zip};
 
 #[tokio::test]
 async fn ended_meetings_stay_or_go_as_the_switches_say() {
@@ -94,4 +94,28 @@ async fn without_auto_cleanup_nothing_is_dropped_for_room() {
     master.put("m-2", &noise(2, BLOCK));
     node.until("says so", |status| status.sync_status.starts_with("同步失败")).await;
     assert_eq!(node.download("m-1").await.unwrap(), noise(1, BLOCK));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_fetched_from_an_older_master_once_and_not_to_its_end() {
+    let master = Master::older();
+    let package = zip(&"long ".repeat(200_000));
+    master.put("m-1", &package);
+    let site = Site::plain(&master);
+    site.edit(json!({"storage": {"maxSize": 1000}}));
+    let node = site.start();
+    node.until_event(EventKind::StorageFull).await;
+    let downloads = || master.seen_at("/api/v1/meetings/m-1/download-package-direct").len();
+    assert_eq!(downloads(), 1);
+    // Each edit makes it look again.
+    for seconds in [11, 12, 13] {
+        let polls = master.seen_at("/api/v1/meetings/status/node").len();
+        site.edit(json!({"syncInterval": seconds}));
+        until("it looks again", || master.seen_at("/api/v1/meetings/status/node").len() > polls).await;
+        node.until("says so", |status| status.sync_status.starts_with("同步失败")).await;
+    }
+    assert_eq!(downloads(), 1);
+    assert_eq!(site.incoming(), Vec::<std::path::PathBuf>::new());
+    site.edit(json!({"storage": {"maxSize": 10_000_000}}));
+    node.wait_for("m-1", &package).await;
 }

@@ -16,12 +16,15 @@ pub enum Caller {
     Remote,
 }
 
-const FORWARDING_HEADERS: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+/// What proxies add, besides all that begins with `x-forwarded-`.
+const FORWARDING_HEADERS: [&str; 7] =
+    ["forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-host"];
 
 /// Classifies a request by its peer address and headers.
 #[must_use]
 pub fn classify(peer: IpAddr, headers: &HeaderMap) -> Caller {
-    if !peer.to_canonical().is_loopback() || FORWARDING_HEADERS.iter().any(|name| headers.contains_key(*name)) {
+    let is_forwarding = |name: &str| FORWARDING_HEADERS.contains(&name) || name.starts_with("x-forwarded-");
+    if !peer.to_canonical().is_loopback() || headers.keys().any(|name| is_forwarding(name.as_str())) {
         return Caller::Remote;
     }
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
@@ -79,6 +82,7 @@ mod tests {
         assert_eq!(with(&[("host", "127.0.0.1.evil.example")]), Caller::Foreign);
         assert_eq!(with(&[]), Caller::Foreign);
         assert_eq!(with(&[("host", "localhost"), ("x-forwarded-for", "1.2.3.4")]), Caller::Remote);
+        assert_eq!(with(&[("host", "localhost"), ("x-forwarded-proto", "https")]), Caller::Remote);
         assert_eq!(classify("10.0.0.2".parse().unwrap(), &HeaderMap::new()), Caller::Remote);
     }
 }

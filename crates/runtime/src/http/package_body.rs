@@ -143,6 +143,10 @@ impl HttpBody for PackageBody {
         if self.offset >= self.end {
             return Poll::Ready(None);
         }
+        if !self.file.is_unchanged() {
+            tracing::warn!("a download is broken off: its package was changed by hand");
+            return Poll::Ready(Some(Err(io::Error::other("the package was changed while it was served"))));
+        }
         let mut pending = match self.ahead.take() {
             Some(pending) => pending,
             None => match self.file.window_if_resident(self.offset, self.end - self.offset) {

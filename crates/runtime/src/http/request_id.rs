@@ -35,6 +35,17 @@ pub fn with<Output>(id: Option<Arc<str>>, work: impl FnOnce() -> Output) -> Outp
     output
 }
 
+/// Runs work in a task of its own on behalf of the request that this code runs for.
+pub(crate) fn carried<Output>(work: impl Future<Output = Output>) -> impl Future<Output = Output> {
+    let id = current();
+    async move {
+        match id {
+            Some(id) => OF_TASK.scope(id, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// Middleware: takes a well-formed id from the client or a proxy before us, or makes one.
 pub async fn assign(request: Request, next: Next) -> Response {
     let id: Arc<str> = given(request.headers()).map_or_else(|| new_id().into(), Arc::from);

@@ -35,6 +35,18 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     Ok(listener)
 }
 
+/// Answers for unknown paths, wrong methods and panics, to be added before the layer that signs answers.
+pub fn with_fallbacks<State: Clone + Send + Sync + 'static>(router: Router<State>) -> Router<State> {
+    router
+        .fallback(async || ApiError::not_found("Not Found"))
+        .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed, "Method Not Allowed"))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+            ApiError::internal(format!("a handler panicked: {text}")).into_response()
+        }))
+}
+
 /// A running server.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -42,8 +54,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `router` on `listener` in a task of `tasks`. Request ids, panics, unknown paths and large bodies are
-    /// dealt with here.
+    /// Serves `router` on `listener` in a task of `tasks`. Request ids and large bodies are dealt with here.
     pub fn start(tasks: &Tasks, listener: TcpListener, router: Router) -> io::Result<Self> {
         Self::serve(tasks, listener, router, None)
     }
@@ -55,16 +66,8 @@ impl Server {
 
     fn serve(tasks: &Tasks, listener: TcpListener, router: Router, short_cut: Option<ShortCut>) -> io::Result<Self> {
         let handle = Handle::new();
-        let router = router
-            .fallback(async || ApiError::not_found("Not Found"))
-            .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed, "Method Not Allowed"))
-            .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
-                ApiError::internal(format!("a handler panicked: {text}")).into_response()
-            }))
-            .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-            .layer(axum::middleware::from_fn(request_id::assign));
+        let router =
+            router.layer(DefaultBodyLimit::max(BODY_MAX_BYTES)).layer(axum::middleware::from_fn(request_id::assign));
         // Programs that speak HTTP/2 to a plain port do not exist among our clients.
         let mut server =
             axum_server::from_tcp(listener)?.acceptor(LingeringAcceptor).handle(handle.clone()).http1_only();

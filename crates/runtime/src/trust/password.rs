@@ -89,15 +89,20 @@ impl PasswordCheck {
         if let Some(seconds) = self.locked_for(from) {
             return Verdict::Locked(seconds);
         }
-        let is_right = {
+        let count = {
             let Ok(_permit) = self.permits.acquire().await else { return Verdict::Wrong };
-            blocking(move || is_right(&password, stored.as_deref())).await
+            // Those that came at the same time may have failed by now.
+            if let Some(seconds) = self.locked_for(from) {
+                return Verdict::Locked(seconds);
+            }
+            // Wrong until it is known to be right: the other permit's holder is to see it.
+            let count = self.count_failure(from);
+            if blocking(move || is_right(&password, stored.as_deref())).await {
+                self.failures.lock().remove(&from);
+                return Verdict::Right;
+            }
+            count
         };
-        if is_right {
-            self.failures.lock().remove(&from);
-            return Verdict::Right;
-        }
-        let count = self.count_failure(from);
         // 0.25 s, 0.5 s, 1 s, … : nobody who mistypes once notices, who guesses does.
         let delay = Duration::from_millis(250 << (count - 1).min(5)).min(DELAY_MAX);
         tokio::time::sleep(delay).await;
@@ -168,6 +173,13 @@ mod tests {
         }
         assert!(matches!(try_it(from, "right").await, Verdict::Locked(1..=61)));
         assert_eq!(try_it(Ipv4Addr::LOCALHOST.into(), "right").await, Verdict::Right);
+        // Many at once get no more tries than one after the other.
+        let another: IpAddr = Ipv4Addr::new(10, 0, 0, 2).into();
+        let burst = (0..40).map(|_| try_it(another, "wrong"));
+        let verdicts = futures_util::future::join_all(burst).await;
+        let wrong = verdicts.iter().filter(|verdict| **verdict == Verdict::Wrong).count();
+        assert!(wrong <= FAILURES_MAX as usize, "{wrong} were tried");
+        assert!(matches!(try_it(another, "right").await, Verdict::Locked(_)));
         check.clock.set_ms(LOCK_MS + 1);
         assert_eq!(try_it(from, "right").await, Verdict::Right);
         assert!(!is_right("", None));

@@ -83,9 +83,11 @@ struct Seen {
 }
 
 impl Verifier {
-    /// Refuses everything that was signed before now: nonces of an earlier process are not remembered.
+    /// Refuses everything that was signed before now: nonces of an earlier process are not remembered. When the
+    /// machine's clock is set back later, what comes is no older for that: time goes on from here by itself.
     #[must_use]
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: &Clock) -> Self {
+        let clock = clock.steady();
         Self { started_ms: clock.now_ms(), clock, seen: Mutex::default() }
     }
 
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn replays_old_requests_and_other_targets_are_refused() {
         let clock = Clock::held_at_ms(1_000_000);
-        let verifier = Verifier::new(clock.clone());
+        let verifier = Verifier::new(&clock);
         let secret = Secret::random();
         clock.set_ms(1_100_000);
         let nonce = "0123456789abcdef0123456789abcdef";
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_was_signed_before_the_verifier_started_is_refused() {
-        let verifier = Verifier::new(Clock::held_at_ms(1_000_000));
+        let verifier = Verifier::new(&Clock::held_at_ms(1_000_000));
         let secret = Secret::random();
         let request = signed(&secret, 999_999, "0123456789abcdef0123456789abcdef");
         assert_eq!(verifier.check(&secret, &request, "POST", "/x?y=1"), Err(Refusal::WrongTime));

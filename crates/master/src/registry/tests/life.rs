@@ -124,7 +124,7 @@ fn what_an_administrator_decides_is_in_force_at_once() {
 
 #[test]
 fn a_node_is_sent_downloads_only_where_it_was_reached() {
-    let config = NodesConfig { allow_unsigned: AllowUnsigned::Yes, probe: true };
+    let config = NodesConfig { allow_unsigned: Allowed::Yes, probe: true };
     let mut nodes = Nodes::new(config, Vec::new(), Vec::new());
     nodes.heartbeat(python_beat("p", "127.0.0.1:9000", &[]), &local(), at(1_000)).unwrap();
     assert_eq!(obstacle(&nodes, "p", 1_000), Some(NotChosenCause::NotReached));

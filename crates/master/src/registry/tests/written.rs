@@ -23,7 +23,7 @@ async fn registry(folder: &Path, clock: &Clock) -> Registry {
         store,
         clock: clock.clone(),
         catalog: tokio::sync::watch::channel(std::sync::Arc::default()).1,
-        config: NodesConfig { allow_unsigned: AllowUnsigned::Yes, probe: false },
+        config: NodesConfig { allow_unsigned: Allowed::Yes, probe: false },
         stop: CancellationToken::new(),
     };
     Registry::load(around, &Metrics::default()).await.unwrap()

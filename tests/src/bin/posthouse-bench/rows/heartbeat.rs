@@ -105,6 +105,7 @@ impl Simulated {
         let address = format!("127.0.0.1:{}", 20_000 + number);
         let active = view.active_meetings.clone().unwrap_or_default();
         let extension = code.map(|_| NodeExtension {
+            clock_offset_ms: None,
             version: "0.1.0".to_owned(),
             instance: format!("instance-{number:04}"),
             heartbeat_interval_seconds: INTERVAL.as_secs(),

@@ -70,7 +70,7 @@ impl Server {
             router.layer(DefaultBodyLimit::max(BODY_MAX_BYTES)).layer(axum::middleware::from_fn(request_id::assign));
         // Programs that speak HTTP/2 to a plain port do not exist among our clients.
         let mut server =
-            axum_server::from_tcp(listener)?.acceptor(LingeringAcceptor).handle(handle.clone()).http1_only();
+            axum_server::from_tcp(listener)?.acceptor(LingeringAcceptor::default()).handle(handle.clone()).http1_only();
         server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
         let service = service_fn(move |peer: SocketAddr| {
             let told_who_asks = Extension(ConnectInfo(peer)).layer(router.clone());

@@ -21,10 +21,20 @@ const STOLEN_MAX: f64 = 0.01;
 const TRIES: usize = 5;
 
 /// What `turn` finds, undisturbed if that can be had.
-pub(crate) async fn undisturbed<T: Debug>(name: &str, mut turn: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub(crate) async fn undisturbed<T: Debug>(name: &str, turn: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    prepared(name, || Ok(()), turn).await
+}
+
+/// The same, with something to be done before each try that is not part of the turn.
+pub(crate) async fn prepared<T: Debug>(
+    name: &str,
+    prepare: impl Fn() -> Result<()>,
+    mut turn: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
     let mut tries = 0;
     loop {
         tries += 1;
+        prepare()?;
         tokio::time::sleep(REST).await;
         let (stolen_before, begun) = (usage::stolen_seconds()?, Instant::now());
         let found = turn().await?;

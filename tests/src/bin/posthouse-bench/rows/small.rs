@@ -13,7 +13,7 @@ use crate::load::{self, Wrk};
 use crate::measure::median;
 use crate::nginx::Nginx;
 use crate::report::Row;
-use crate::turn::undisturbed;
+use crate::turn::prepared;
 use posthouse_tests::usage;
 
 const READERS: usize = 8;
@@ -55,10 +55,8 @@ pub(super) async fn measure(ground: &Ground) -> Result<Vec<Row>> {
     for round in 0..ROUNDS {
         for index in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             let (name, side) = [("posthouse", &ours), ("nginx", &peer)][index];
-            for (path, _) in &side.cold {
-                chill(path, &side.mapping)?;
-            }
-            found[index].push(undisturbed(name, async || side.turn().await).await?);
+            let cold = || side.cold.iter().try_for_each(|(path, _)| chill(path, &side.mapping));
+            found[index].push(prepared(name, cold, async || side.turn().await).await?);
         }
     }
     let p99 = |index: usize| median(&found[index].iter().map(|found| found.milliseconds()).collect::<Vec<_>>());
